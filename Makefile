@@ -1,0 +1,56 @@
+# Two commands do everything: `make run` and `make test`. Needs Python >= 3.11, make and the package registries.
+PYTHON ?= python3
+BIN := .venv/bin
+WEB := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
+
+.PHONY: run setup test check check-slow bench docs wheel clean
+
+run: setup ## start three regions, publish clips, open the feed
+	$(BIN)/holdfast up $(ARGS)
+
+setup: .venv/.installed src/holdfast/webapp/index.html
+
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Holdfast needs Python 3.11 or newer, and $(PYTHON) is older."; \
+	    echo "hint: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@echo "installing the locked Python packages into .venv (about a minute)"
+	@$(PYTHON) -m venv .venv || { echo "hint: this Python has no venv; on Debian: apt-get install python3-venv"; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+src/holdfast/webapp/index.html: .venv/.installed $(WEB)
+	@echo "building the web app"
+	@$(BIN)/python tools/webapp.py build
+	@touch $@
+
+check: setup ## style, types, floors
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+test: check ## everything that must hold, in under 15 minutes on two cores
+	$(BIN)/python tools/webapp.py test
+	$(BIN)/python -m pytest -m "not slow"
+
+check-slow: setup ## the long sweeps
+	$(BIN)/python -m pytest -m slow
+
+bench: setup ## the figures of the docs
+	$(BIN)/holdfast bench ingest --json
+	$(BIN)/holdfast bench learning --json
+	$(BIN)/holdfast drill kill --json
+
+docs: setup ## record the tour at the top of the README, and regenerate tables
+	$(BIN)/python tools/docs.py
+
+wheel: setup ## a wheel that carries the built web app
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+lock: ## refresh requirements.lock (needs uv)
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --universal \
+	  --python-version 3.11 --no-annotate --no-header -q -o requirements.lock
+
+clean:
+	rm -rf .venv web/node_modules src/holdfast/webapp dist

@@ -1,0 +1,1 @@
+"""aiohttp lives here: `calls` speaks to nodes, `control` serves the control room."""

@@ -1,0 +1,125 @@
+"""API keys of teams that use Holdfast behind their own app: made here, kept only as hashes.
+
+A key reads `hfk_<id>_<secret>`. The secret has 256 random bits, so a plain sha256 of it cannot be guessed back, and a
+slow password hash would only slow the feed. `DIR/keys/api.json` holds id, team, scopes and hash; nodes notice a change
+of the file within a second, so that a revoked key stops working without a restart.
+
+Viewers of a team live in the team's own name space: the viewer `anna` of team `acme` has the alias `acme:anna`, which
+no device's alias (`v-…`) and no other team can take.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import time
+from pathlib import Path
+
+import msgspec
+
+from holdfast.adapters.home import Home
+from holdfast.core.errors import Refused
+
+SCOPES = ("items", "events", "feed", "rulings")
+TEAM = re.compile(r"^[a-z][a-z0-9]{0,15}$")
+RELOAD_S = 1.0
+HINT = "holdfast keys api make NAME items events feed"
+
+
+class ApiKey(msgspec.Struct, kw_only=True, frozen=True):
+    """One key, without its secret. `made` in seconds since 1970."""
+
+    id: str
+    team: str
+    scopes: tuple[str, ...]
+    sha256: str
+    made: int
+
+
+class _File(msgspec.Struct):
+    keys: list[ApiKey] = []
+
+
+def _path(home: Home) -> Path:
+    return home.keys / "api.json"
+
+
+def load(home: Home) -> list[ApiKey]:
+    """Read the keys of an installation. Raises Refused if the file is damaged."""
+    path = _path(home)
+    if not path.exists():
+        return []
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_File).keys
+    except (OSError, msgspec.MsgspecError) as e:
+        raise Refused(f"{path} cannot be read: {e}", field="keys", hint="restore it from a backup or delete it") from e
+
+
+def _save(home: Home, keys: list[ApiKey]) -> None:
+    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = _path(home).with_suffix(".part")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as f:
+        f.write(msgspec.json.format(msgspec.json.encode(_File(keys)), indent=1))
+        f.flush()
+        os.fsync(f.fileno())
+    part.replace(_path(home))
+
+
+def make(home: Home, team: str, scopes: tuple[str, ...]) -> str:
+    """Make a key and return it: the only time it is ever shown. Raises Refused on a bad team name or scope."""
+    if not TEAM.match(team):
+        raise Refused(f"`{team}` is not a team name", field="team", hint="lower-case letters and digits, at most 16")
+    for scope in scopes:
+        if scope not in SCOPES:
+            raise Refused(f"`{scope}` is not a scope", field="scopes", hint=f"the scopes are: {', '.join(SCOPES)}")
+    if not scopes:
+        raise Refused("a key without a scope opens nothing", field="scopes", hint=HINT)
+    ident, secret = secrets.token_hex(4), secrets.token_hex(32)
+    entry = ApiKey(
+        id=ident, team=team, scopes=tuple(dict.fromkeys(scopes)), made=int(time.time()),
+        sha256=hashlib.sha256(secret.encode()).hexdigest(),
+    )
+    _save(home, [*load(home), entry])
+    return f"hfk_{ident}_{secret}"
+
+
+def revoke(home: Home, ident: str) -> ApiKey:
+    """Revoke a key by its id. Raises Refused if there is none."""
+    keys = load(home)
+    for key in keys:
+        if key.id == ident:
+            _save(home, [k for k in keys if k.id != ident])
+            return key
+    raise Refused(f"no API key has the id `{ident}`", field="id", hint="holdfast keys show")
+
+
+class ApiKeys:
+    """The keys as a node uses them."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._keys: dict[str, ApiKey] = {}
+        self._looked = -RELOAD_S
+        self._mtime_ns = -1
+
+    def find(self, text: str, now_s: float) -> ApiKey:
+        """Return the key that `text` is. `now_s`: monotonic seconds. Raises Refused (`key`)."""
+        self._reload(now_s)
+        prefix, _, rest = text.partition("_")
+        ident, _, secret = rest.partition("_")
+        key = self._keys.get(ident) if prefix == "hfk" else None
+        if key is None or not hmac.compare_digest(key.sha256, hashlib.sha256(secret.encode()).hexdigest()):
+            raise Refused("the API key is unknown or revoked", field="key", code="key", hint=HINT)
+        return key
+
+    def _reload(self, now_s: float) -> None:
+        if now_s - self._looked < RELOAD_S:
+            return
+        self._looked = now_s
+        path = _path(self._home)
+        mtime_ns = path.stat().st_mtime_ns if path.exists() else 0
+        if mtime_ns != self._mtime_ns:
+            self._keys = {k.id: k for k in load(self._home)}
+            self._mtime_ns = mtime_ns

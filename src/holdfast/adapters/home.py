@@ -1,0 +1,53 @@
+"""Where everything of one installation lies on disk.
+
+    DIR/topology.json        the resolved map, read by every process
+    DIR/keys/                secrets, outside every data directory
+    DIR/regions/NAME/        one region's data: nats/ blobs/ tables.sqlite held.json uploads/ logs/
+
+Losing (or deleting) a region's data directory does not lose its identity: its keys lie elsewhere, its peers hold its
+chains.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from holdfast.core.errors import Refused
+from holdfast.core.topology import Topology, check
+
+
+class Home:
+    """The directory of one installation."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def topology_file(self) -> Path:
+        return self.root / "topology.json"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys"
+
+    def region(self, name: str) -> Path:
+        """The data directory of one region: losing it is what `restore` and the peers are for."""
+        return self.root / "regions" / name
+
+    def load(self) -> Topology:
+        """Read the resolved topology. Raises Refused if there is none, or none that could run."""
+        try:
+            top = msgspec.json.decode(self.topology_file.read_bytes(), type=Topology)
+        except OSError as e:
+            raise Refused(f"no Holdfast lives in {self.root}", field="dir", hint="start one: holdfast up") from e
+        except msgspec.MsgspecError as e:
+            raise Refused(f"{self.topology_file} is damaged: {e}", field="dir", hint="delete it and start again") from e
+        check(top)  # names become directories: what was edited by hand is not believed
+        return top
+
+    def save(self, top: Topology) -> None:
+        """Write the resolved topology, atomically."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        part = self.topology_file.with_suffix(".part")
+        part.write_bytes(msgspec.json.format(msgspec.json.encode(top), indent=2))
+        part.replace(self.topology_file)

@@ -1,0 +1,267 @@
+"""Every command and its options, in one table of functions; each imports what it needs when it is called."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+import holdfast
+from holdfast.core.errors import Refused
+
+DIR = Path("holdfast-data")
+Dir = Annotated[Path, Parameter(name="--dir", help="where this installation lives")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="print one JSON object as the last line")]
+Region = Annotated[str, Parameter(name="--region", help="name of a region")]
+
+app = App(
+    name="holdfast", version=holdfast.__version__, version_flags=["--version"],
+    help="A short-video platform with a For You feed that holds when a data centre goes dark.",
+)  # fmt: skip
+keys = App(name="keys", help="Secrets of the regions, and API keys for teams.")
+api = App(name="api", help="API keys for teams.")
+bench = App(name="bench", help="Measure, and print figures.")
+replay = App(name="replay", help="Play a real log through the public API.")
+drill = App(name="drill", help="Break something on real processes, watch, restore, judge.")
+media = App(name="media", help="Look at video files.")
+ask = App(name="log", help="Read chains.")
+for sub in (keys, bench, replay, drill, media, ask):
+    app.command(sub)
+keys.command(api)
+
+
+def call(words: list[str]) -> None:
+    """Run one command line. Raises Refused with a hint on a mistake in it."""
+    try:
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as e:
+        raise Refused(" ".join(str(e).split()), hint=" ".join(["holdfast", *(e.command_chain or ()), "--help"])) from e
+
+
+@app.command
+def up(
+    *, dir: Dir = DIR, port: int | None = None, fresh: bool = False, topology: Path | None = None,
+    clips: Path | None = None, clips_count: int = 240, audience: int = 100, demo: bool | None = None, nats: str = "",
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Start every region and open the feed.
+
+    Parameters
+    ----------
+    port
+        the control room's port; regions follow (default 8400).
+    fresh
+        delete what is in the directory first.
+    topology
+        a TOML file of regions; default us-east, us-west, eu-west, 70 ms apart.
+    clips
+        publish the videos of this directory (with manifest.csv) instead of drawing some.
+    clips_count
+        how many clips to draw on the first start.
+    audience
+        how many synthetic viewers watch through the public API.
+    demo
+        the control room with its power switches (default: on loopback).
+    nats
+        use this NATS server (with one region) instead of starting one.
+    """
+    from holdfast.adapters.home import Home
+    from holdfast.cli import up as it
+
+    if audience < 0 or clips_count < 0:
+        raise Refused("--audience and --clips-count count from 0", field="audience", hint="0 for none")
+    if clips:
+        from holdfast.drills import import_clips
+
+        import_clips.read_manifest(clips)  # says a mistake now, not in the log of who reads it later
+    home = Home(dir.resolve())
+    top = it.read_topology(home, topology, port, nats, fresh)
+    if fresh:
+        it.wipe(home)
+    wanted = it.may_demo(top) if demo is None else demo
+    it.up(it.Plan(home, top, clips, clips_count, audience, wanted, json))
+
+
+@app.command
+def doctor(*, dir: Dir = DIR, json: Json = False) -> None:
+    """Check this machine: Python, log server, ports, disk, memory, web app, browser."""
+    from holdfast.cli import look
+
+    look.doctor(dir.resolve(), json)
+
+
+@app.command
+def status(*, dir: Dir = DIR, json: Json = False) -> None:
+    """What each region says of itself."""
+    from holdfast.cli import look
+
+    look.status(dir.resolve(), json)
+
+
+@app.command
+def config(*, json: Json = False) -> None:
+    """Every setting there is, in one table."""
+    from holdfast.cli import settings
+
+    settings.show(json)
+
+
+@app.command
+def version() -> None:
+    """The version."""
+    print(holdfast.__version__)
+
+
+@app.command
+def backup(to: Path, *, region: Region, dir: Dir = DIR, json: Json = False) -> None:
+    """Copy a region's chains and blobs to a new directory, consistently, while it runs."""
+    from holdfast.adapters.home import Home
+    from holdfast.cli import words
+    from holdfast.region.backup import backup as it
+
+    words.show(it(Home(dir.resolve()), region, to.resolve()), json)
+
+
+@app.command
+def restore(source: Path, *, region: Region, dir: Dir = DIR, json: Json = False) -> None:
+    """Put a backup into the empty directory of a stopped region."""
+    from holdfast.adapters.home import Home
+    from holdfast.cli import words
+    from holdfast.region.backup import restore as it
+
+    words.show(it(Home(dir.resolve()), region, source.resolve()), json)
+
+
+@app.command
+def rule(
+    item: str, verdict: Literal["allow", "limit", "age", "ask", "remove"], *, reason: str, region: Region = "",
+    supersede: bool = True, dir: Dir = DIR, json: Json = False,
+) -> None:  # fmt: skip
+    """Rule on an item, as a person; a person's ruling replaces earlier ones unless --no-supersede."""
+    from holdfast.cli import people
+
+    people.rule(dir.resolve(), item, verdict, reason, region, supersede, json)
+
+
+@app.command(show=False)
+def publish(*, dir: Dir = DIR, clips: Path | None = None, count: int = 240) -> None:
+    """Draw (or read) clips and publish them through the upload path; reports progress as JSON lines."""
+    from holdfast.cli import crowd
+
+    crowd.publish(dir.resolve(), clips, count)
+
+
+@app.command(show=False)
+def audience(*, dir: Dir = DIR, viewers: int = 100) -> None:
+    """Synthetic viewers with hidden tastes; reports counters as JSON lines."""
+    from holdfast.cli import crowd
+
+    crowd.audience(dir.resolve(), viewers)
+
+
+@keys.command(name="make")
+def keys_make(*, dir: Dir = DIR) -> None:
+    """Make the keys that are missing."""
+    from holdfast.cli import people
+
+    people.keys_make(dir.resolve())
+
+
+@keys.command(name="show")
+def keys_show(*, dir: Dir = DIR, json: Json = False) -> None:
+    """Show public keys and the API keys' names and scopes; never a secret."""
+    from holdfast.cli import people
+
+    people.keys_show(dir.resolve(), json)
+
+
+@keys.command(name="rotate")
+def keys_rotate(*, region: Region, dir: Dir = DIR) -> None:
+    """Give a stopped installation's region new passwords to the log servers."""
+    from holdfast.cli import people
+
+    people.keys_rotate(dir.resolve(), region)
+
+
+@api.command(name="make")
+def api_make(
+    name: str, *scopes: Literal["items", "events", "feed", "rulings"], dir: Dir = DIR, json: Json = False
+) -> None:
+    """Make an API key; it is shown once."""
+    from holdfast.cli import people
+
+    people.api_make(dir.resolve(), name, list(scopes), json)
+
+
+@api.command(name="revoke")
+def api_revoke(name: str, *, dir: Dir = DIR) -> None:
+    """Revoke an API key."""
+    from holdfast.cli import people
+
+    people.api_revoke(dir.resolve(), name)
+
+
+@bench.command(name="ingest")
+def bench_ingest(*, seconds: float = 10.0, json: Json = False) -> None:
+    """Entries acknowledged a second after fsync, beside raw JetStream with the same blocks."""
+    from holdfast.cli import figures
+
+    figures.ingest(seconds, json)
+
+
+@bench.command(name="learning")
+def bench_learning(*, seeds: int = 5, json: Json = False) -> None:
+    """Long-view share of the learned rung beside the popular one, over several worlds."""
+    from holdfast.cli import figures
+
+    figures.learning(seeds, json)
+
+
+@replay.command(name="kuairand")
+def replay_kuairand(
+    source: Path, *, limit: int | None = None, speedup: float = 0.0, dir: Dir = DIR, json: Json = False
+) -> None:
+    """Drive the KuaiRand log through running regions; hit rate@20 of the next long view, per rung."""
+    from holdfast.cli import figures
+
+    figures.kuairand(source, limit, speedup, dir.resolve(), json)
+
+
+@drill.command(name="kill")
+def drill_kill(*, seconds: float = 30.0, clients: int = 50, mode: Literal["silent", "refuse", "both"] = "both",
+               json: Json = False) -> None:  # fmt: skip
+    """us-east goes dark under load and loses its disk; nothing acknowledged is lost, every client goes on."""
+    from holdfast.cli import figures
+
+    figures.kill(seconds, clients, mode, json)
+
+
+@drill.command(name="away")
+def drill_away(*, seconds: float = 30.0, json: Json = False) -> None:
+    """A peer is gone for a while: how soon carrying resumes and watermarks agree."""
+    from holdfast.cli import figures
+
+    figures.away(seconds, json)
+
+
+@drill.command(name="flip")
+def drill_flip(*, seconds: float = 10.0, json: Json = False) -> None:
+    """One bit flips in every file of a stopped region's log server: what is mended, what is lost, and is it said?"""
+    from holdfast.cli import figures
+
+    figures.flip(seconds, json)
+
+
+@media.command(name="probe")
+def media_probe(file: Path, *, json: Json = False) -> None:
+    """What is in a video file, and whether it would be taken."""
+    from holdfast.cli import look
+
+    look.probe(file, json)
+
+
+@ask.command(name="show")
+def log_show(chain: str, *, region: Region = "", last: int = 5, dir: Dir = DIR) -> None:
+    """Print the last blocks of a chain, readably. CHAIN is for example personal/us-east."""
+    from holdfast.cli import look
+
+    look.chain(dir.resolve(), chain, region, last)

@@ -1,0 +1,372 @@
+"""A viewer's client: a feed that always answers, and an outbox that keeps what was said until it is safe.
+
+    async with Client(regions, "US") as client:
+        slate = await client.feed(10)
+        client.view(slate.items[0].item, dwell_ms=6000, duration_ms=6000, slate=slate.slate)
+        client.like(slate.items[0].item)
+
+Reads go through a staggered race (`reach`); what is said goes into the outbox and is sent in order by `_flush`. The
+fence: a token, the context and the seen list go to regions of the client's jurisdiction only. A foreign region is
+asked for a longer public list, which is filtered and ordered here.
+"""
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from holdfast.adapters.aio.calls import Calls, RefusedEntry
+from holdfast.adapters.signing import Signer, b64, device_message
+from holdfast.client.answers import Acked, Marks
+from holdfast.client.device import Memory
+from holdfast.client.journal import Journal
+from holdfast.client.reach import Reach
+from holdfast.core.classes import class_of
+from holdfast.core.errors import Degraded, Refused
+from holdfast.core.feed.shapes import SLATE_MAX, FeedRequest, Slate
+from holdfast.core.health.backoff import delay_s
+from holdfast.core.health.outbox import Kept, Outbox, Watermark
+from holdfast.core.health.router import Place, Router
+from holdfast.core.hlc import AHEAD_MAX_US, Hlc
+
+FEED_DEADLINE_S = 1.5  # beyond this the device goes on by itself
+WRITE_DEADLINE_S = 5.0  # for a write with nowhere else to go: fsync on a tired disk
+GATHER_S = 0.1  # what is said within this time travels together
+BATCH_MAX = 500  # half of what a node takes in one request
+HEARTBEAT_S = 0.5  # how long a silent region goes unnoticed while nothing else is asked of it
+PROBE_FIRST_S, PROBE_CAP_S = 0.5, 4.0  # full jitter between tries of a suspected region
+RETRY_FIRST_S, RETRY_CAP_S = 0.2, 5.0
+SHOWING_MAX_MS = 3_600_000  # entries.Millis: more is a player that was forgotten
+DOORS = ("door", "malformed", "large")  # codes by which a region says that the entries themselves are at fault
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something noticed: `suspect`, `moved`, `acked`, `safe`, `refused` or `slate`. `at_s`: monotonic seconds."""
+
+    what: str
+    region: str
+    at_s: float
+    numbers: Sequence[int] = ()
+
+
+class Client:
+    """One device. `prefer` names the nearest region; `outbox` is a file to keep what is said in.
+
+    `device` is its key; by default a new one, kept beside the outbox if there is one, since its numbers are this key's.
+    """
+
+    def __init__(
+        self, places: Sequence[Place], jurisdiction: str, *, prefer: str = "", device: Signer | None = None,
+        outbox: Path | None = None, calls: Calls | None = None, tell: Callable[[Told], None] = lambda told: None,
+    ) -> None:  # fmt: skip
+        self.router = Router(jurisdiction, sorted(places, key=lambda p: p.name != prefer))
+        self.memory = Memory()
+        self.alias = ""
+        self.heartbeat_s = HEARTBEAT_S
+        self._own_calls = calls is None
+        self._reach = Reach(self.router, calls or Calls(), self._suspected)
+        self._journal = Journal(outbox) if outbox else None
+        self.outbox = self._journal.load() if self._journal else Outbox()
+        seed, known = self._journal.key() if self._journal and not device else (secrets.token_bytes(32), device)
+        self._device = device or Signer(seed)
+        if known and not self.outbox.last:  # a known device without its outbox: numbers it cannot have used yet
+            self.outbox.last = time.time_ns() // 1000
+        self.tell = tell
+        self._token = ""
+        self._clock, self._ahead_us = Hlc(), 0
+        self._told_time = False  # a region's clock was read: ours counts as wrong where it differs
+        self._at_once = BATCH_MAX
+        self._news = asyncio.Event()
+        self._heard_s = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._probes: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> "Client":
+        self._tasks = [asyncio.create_task(self._flush()), asyncio.create_task(self._listen())]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop. What is not yet safe stays in the outbox file, if there is one."""
+        tasks = self._tasks + list(self._probes.values())
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        if self._journal:
+            self._journal.close()
+        if self._own_calls:
+            await self._reach.calls.aclose()
+        for end in ends:  # a task of ours that ended by itself is a mistake of ours: say it
+            if isinstance(end, Exception):
+                raise end
+
+    # -- the feed ------------------------------------------------------------------------------------------------
+
+    async def feed(self, n: int = 10, *, at_most: str = "FULL", exclude: Sequence[str] = ()) -> Slate:
+        """Return a slate of up to `n` videos; with no region in reach its rung is DEVICE.
+
+        Raises Refused only when the request itself is at fault.
+        """
+        request = secrets.token_hex(8)
+        near = self.router.candidates(time.monotonic())
+        ask = FeedRequest(
+            n=n, request=request, context=self.memory.context(time.monotonic()), seen=list(self.memory.seen),
+            at_most=at_most, exclude=list(exclude),  # type: ignore[arg-type]
+        )  # fmt: skip
+        try:
+            place, slate = await self._reach.race(
+                lambda p: self._ask_feed(p, ask), near + self.router.foreign(), FEED_DEADLINE_S, hedge=len(near)
+            )
+        except Degraded:
+            slate = self.memory.alone(request, n, set(exclude), self._now_us())
+            self.tell(Told("slate", "", time.monotonic()))
+            return slate
+        self._heard_s = time.monotonic()
+        self._hear(place.name, slate.safe, slate.held, slate.now)
+        self.memory.offered(slate.items)
+        if place.jurisdiction != self.router.jurisdiction:
+            kept = [i for i in slate.items if i.item not in set(exclude)]
+            slate.items, slate.rewatch = self.memory.order(kept or slate.items, n)
+            slate.rewatch |= not kept  # a repeat, and said to be one, is better than nothing at all
+            slate.taste = self.memory.shown_taste()
+        self.tell(Told("slate", place.name, time.monotonic()))
+        return slate
+
+    async def _ask_feed(self, place: Place, ask: FeedRequest) -> Slate:
+        url = f"{place.url}/v1/feed"
+        if place.jurisdiction != self.router.jurisdiction:  # the fence: nothing about this viewer leaves
+            return await self._reach.calls.call("POST", url, FeedRequest(n=SLATE_MAX), answer=Slate)
+        return await self._personal(place, "POST", "/v1/feed", ask, Slate)
+
+    async def held(self, region: str) -> list[tuple[int, int]]:
+        """Which outbox numbers of this device a permitted region says it holds, as closed intervals."""
+        place = next(p for p in self.router.permitted() if p.name == region)
+        answer = await self._personal(place, "GET", "/v1/held", None, dict[str, Any])
+        return [(first, last) for first, last in answer["intervals"]]
+
+    # -- saying things -------------------------------------------------------------------------------------------
+
+    def view(self, item: str, *, dwell_ms: int, duration_ms: int = 0, slate: str = "", pos: int = 0) -> int:
+        """A showing ended. Returns the outbox number."""
+        dwell_ms, duration_ms = (min(max(0, ms), SHOWING_MAX_MS) for ms in (dwell_ms, duration_ms))
+        fields = {"item": item, "dwell_ms": dwell_ms, "duration_ms": duration_ms, "slate": slate, "pos": pos}
+        self.memory.remember("view", item, dwell_ms, duration_ms, time.monotonic())
+        return self._say("view", fields)
+
+    def like(self, item: str, on: bool = True) -> int:
+        if on:
+            self.memory.remember("like", item, 0, 0, time.monotonic())
+        return self._say("like", {"item": item, "on": on})
+
+    def skip(self, item: str, slate: str = "") -> int:
+        self.memory.remember("skip", item, 0, 0, time.monotonic())
+        return self._say("skip", {"item": item, "slate": slate})
+
+    def hide(self, item: str, slate: str = "") -> int:
+        self.memory.remember("hide", item, 0, 0, time.monotonic())
+        return self._say("hide", {"item": item, "slate": slate})
+
+    def follow(self, creator: str, on: bool = True) -> int:
+        return self._say("follow", {"creator": creator, "on": on})
+
+    def share(self, item: str) -> int:
+        self.memory.remember("share", item, 0, 0, time.monotonic())
+        return self._say("share", {"item": item})
+
+    def comment(self, item: str, text: str) -> int:
+        self.memory.remember("comment", item, 0, 0, time.monotonic())
+        return self._say("comment", {"item": item, "text": text})
+
+    def _say(self, kind: str, fields: dict[str, object]) -> int:
+        number = self.outbox.next_number()
+        stamp = self._stamp()
+        raw = msgspec.msgpack.encode({"kind": kind, "outbox": number, "stamp": stamp, **fields})
+        if self._journal:
+            self._journal.keep(number, raw, class_of(kind))
+        self.outbox.put(number, raw, class_of(kind))
+        self._news.set()
+        return number
+
+    def _stamp(self) -> int:
+        """A new stamp. One that ran ahead of the regions' time is not followed: no region took what bore it."""
+        if self._told_time and self._clock.last > self._now_us() + AHEAD_MAX_US:
+            self._clock = Hlc()
+        return self._clock.tick(self._now_us())
+
+    def _now_us(self) -> int:
+        return time.time_ns() // 1000 + self._ahead_us
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    async def _flush(self) -> None:
+        """Send what waits, in order, one request at a time, for as long as the client lives."""
+        attempt = 0
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(GATHER_S if not attempt else 0)
+            self._news.clear()
+            batch = self.outbox.batch(self._at_once)
+            if not batch:
+                continue
+            near = self.router.candidates(time.monotonic())
+            try:
+                if not near:
+                    raise Degraded("no permitted region answers")
+                await self._send(near, batch)
+                attempt = 0
+            except RefusedEntry as e:
+                self._refused(batch[e.index if e.index < len(batch) else 0], e.field)
+            except Degraded:
+                if self.router.candidates(time.monotonic())[:1] in ([], near[:1]):  # nowhere better to go
+                    await asyncio.sleep(delay_s(attempt, random.random(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S))
+                    attempt += 1
+            except Refused as e:
+                if e.code in DOORS:
+                    self._narrow(batch)
+                else:  # the token, or what answers there is no region: try again slowly, and keep everything
+                    await asyncio.sleep(delay_s(attempt, random.random(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S))
+                    attempt += 1
+            if self.outbox.waits():
+                self._news.set()
+
+    def _narrow(self, batch: list[Kept]) -> None:
+        """A region refused a batch without naming the entry: go one by one until it stands alone, and give that up."""
+        if len(batch) == 1:
+            self._refused(batch[0], "")
+        self._at_once = 1 if len(batch) > 1 else BATCH_MAX
+
+    async def _send(self, near: list[Place], batch: list[Kept]) -> None:
+        if self._journal:
+            self._journal.sync()
+        numbers = [kept.number for kept in batch]
+        body = {"entries": [msgspec.Raw(kept.raw) for kept in batch]}
+        place, acked = await self._reach.race(
+            lambda p: self._personal(p, "POST", "/v1/events", body, Acked), near, WRITE_DEADLINE_S
+        )
+        now_s = self._heard_s = time.monotonic()
+        left = self.outbox.acknowledge(numbers, *acked.acks(now_s))
+        self.tell(Told("acked", place.name, now_s, [n for n in numbers if n not in left] if left else numbers))
+        self._hear(place.name, acked.safe, acked.held, acked.now)
+        if left:
+            raise Degraded(f"{place.name} named no block for {len(left)} entries")
+
+    def _refused(self, kept: Kept, field: str) -> None:
+        """The door does not take an entry. If only our clock was ahead, all that it stamped so is stamped anew."""
+        if field == "stamp" and self._ahead(kept):
+            for late in filter(self._ahead, self.outbox.kept.values()):
+                late.raw = msgspec.msgpack.encode({**msgspec.msgpack.decode(late.raw), "stamp": self._stamp()})
+                if self._journal:
+                    self._journal.keep(late.number, late.raw, late.cls)
+            return
+        number = kept.number
+        self.outbox.refuse(number)
+        if self._journal:
+            self._journal.drop([number], self.outbox)
+        self.tell(Told("refused", self.router.active, time.monotonic(), [number]))
+
+    def _ahead(self, kept: Kept) -> bool:
+        """Whether an entry is stamped too far ahead of the regions' time for any of them to have taken it."""
+        if not self._told_time or kept.acks:
+            return False
+        return msgspec.msgpack.decode(kept.raw)["stamp"] > self._now_us() + AHEAD_MAX_US
+
+    def _hear(self, region: str, safe: Watermark, held: Watermark, now_us: int) -> None:
+        """Learn from any answer: the region's clock, and what may be let go."""
+        self._tell_time(now_us)
+        gone = self.outbox.let_go(safe, held, region, time.monotonic())
+        if self.outbox.forgotten(held, region, time.monotonic()):
+            self._news.set()
+        if gone:
+            if self._journal:
+                self._journal.drop(gone, self.outbox)
+            self.tell(Told("safe", region, time.monotonic(), gone))
+
+    def _tell_time(self, now_us: int) -> None:
+        self._ahead_us, self._told_time = now_us - time.time_ns() // 1000, True
+
+    # -- identity ------------------------------------------------------------------------------------------------
+
+    async def _personal(self, place: Place, method: str, path: str, body: object, answer: Any) -> Any:
+        """A call with the client's token, only ever to its own jurisdiction; a stale token is renewed once."""
+        assert place.jurisdiction == self.router.jurisdiction, "the fence"
+        token = self._token or await self._new_token(place, "")
+        try:
+            return await self._reach.calls.call(method, place.url + path, body, bearer=token, answer=answer)
+        except Refused as e:
+            if e.code != "token":
+                raise
+        token = await self._new_token(place, token)
+        return await self._reach.calls.call(method, place.url + path, body, bearer=token, answer=answer)
+
+    async def _new_token(self, place: Place, stale: str) -> str:
+        if self._token != stale:  # someone renewed it meanwhile
+            return self._token
+        self._tell_time((await self._marks(place)).now)  # the proof is dated by its clock
+        stamp_s = self._now_us() // 1_000_000
+        law = self.router.jurisdiction
+        proof = b64(self._device.sign(device_message(law, stamp_s)))
+        body = {"key": b64(self._device.public), "jurisdiction": law, "stamp_s": stamp_s, "proof": proof}
+        answer = await self._reach.calls.call("POST", f"{place.url}/v1/devices", body)
+        self._token, self.alias = answer["token"], answer["alias"]
+        return self._token
+
+    # -- health --------------------------------------------------------------------------------------------------
+
+    def _suspected(self, name: str) -> None:
+        now_s = time.monotonic()
+        self.tell(Told("suspect", name, now_s))
+        if name not in self._probes or self._probes[name].done():
+            self._probes[name] = asyncio.create_task(self._probe(name))
+        if name == self.router.active:
+            self._move()
+        elif self.outbox.moved(name):
+            self._news.set()
+
+    def _move(self) -> None:
+        """Settle on the best region; whatever is not safe is said again there."""
+        if self.router.settle(time.monotonic()):
+            self.outbox.moved()
+            self.tell(Told("moved", self.router.active, time.monotonic()))
+            self._news.set()
+
+    async def _probe(self, name: str) -> None:
+        """Try a suspected region now and then, until it answers."""
+        place = next(p for p in self.router.places if p.name == name)
+        attempt = 0
+        while self.router.vantages[name].suspected:
+            await asyncio.sleep(delay_s(attempt, random.random(), first_s=PROBE_FIRST_S, cap_s=PROBE_CAP_S))
+            attempt += 1
+            try:
+                await self._reach.race(self._marks, [place], WRITE_DEADLINE_S)
+            except (Degraded, Refused):
+                continue
+        if name == self.router.active:  # we never left: it may have lost what it had acknowledged
+            self.outbox.moved()
+            self._news.set()
+
+    async def _marks(self, place: Place) -> Marks:
+        return await self._reach.calls.call("GET", f"{place.url}/v1/safe", answer=Marks)
+
+    async def _listen(self) -> None:
+        """A quiet region is asked how safe things are: that is its heartbeat, and lets the outbox go."""
+        while True:
+            await asyncio.sleep(self.heartbeat_s * (0.75 + random.random() / 2))
+            self._move()
+            idle_s = time.monotonic() - self._heard_s
+            near = self.router.candidates(time.monotonic())
+            if near and (idle_s >= self.heartbeat_s or self.outbox.kept):
+                try:
+                    place, marks = await self._reach.race(self._marks, near[:1], WRITE_DEADLINE_S)
+                except (Degraded, Refused):
+                    continue
+                self._heard_s = time.monotonic()
+                self._hear(place.name, marks.safe, marks.held, marks.now)

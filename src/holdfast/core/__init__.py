@@ -1,0 +1,1 @@
+"""The deciding floor: pure, deterministic; no I/O, clock or chance. Third-party imports: msgspec and numpy only."""

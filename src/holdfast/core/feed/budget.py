@@ -1,0 +1,25 @@
+"""The cost table: which optional stages fit, decided before the call, from what each was measured to cost.
+
+A stage that is dropped half-way saves nothing. So the sum is done first, dearest optional stage out until the rest
+fits, and the slate says which are missing.
+"""
+
+# microseconds per query, and per query and thousand items; measured on one core of an AMD EPYC (docs/feed.md)
+FIXED_US = 400.0
+OPTIONAL: dict[str, tuple[float, float]] = {
+    "next": (200.0, 20.0),  # next-item scores: without them the slate is REGIONAL
+    "debut": (40.0, 1.0),
+    "why": (650.0, 0.0),  # explanations: words come with each video or are left out
+}
+
+
+def plan(budget_us: float, queries: int, items: int) -> frozenset[str]:
+    """Return the names of the optional stages that must be dropped for `queries` over `items` to fit."""
+    cost = {name: queries * (fixed + per_k * items / 1000) for name, (fixed, per_k) in OPTIONAL.items()}
+    dropped: set[str] = set()
+    for name in ("why", "debut", "next"):  # the least missed first
+        kept = sum(c for n, c in cost.items() if n not in dropped)
+        if queries * FIXED_US + kept <= budget_us:
+            break
+        dropped.add(name)
+    return frozenset(dropped)

@@ -1,0 +1,68 @@
+"""Value: one published table turns what is known of a candidate into one score.
+
+    score = Σ weight · part          every part lies in −1..1, per query
+
+`next` is the model: what those who watched this went on to watch. `taste` is the viewer alone: how they received the
+candidate's tags so far, hides with a large negative weight. It needs no one else's data, so it turns at once and holds
+for a viewer unlike all others. `heat` breaks ties among strangers' favourites and carries viewers nobody knows yet.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.catalogue import Catalogue
+from holdfast.core.feed.actions import WEIGHT, WEIGHT_UNIT
+from holdfast.core.feed.ladder import Rung
+from holdfast.core.feed.viewer import History
+
+Array = NDArray[Any]
+
+PARTS = ("next", "taste", "heat", "followed")
+WEIGHTS: dict[Rung, tuple[float, float, float, float]] = {
+    Rung.LINEAR: (1.0, 0.25, 0.2, 0.3),
+    Rung.REGIONAL: (0.0, 0.0, 1.0, 0.0),
+}
+NEUTRAL = WEIGHT["view"] / WEIGHT_UNIT  # stayed a while: speaks neither for nor against
+TASTE_FADE = 0.98  # per newer video: tastes last longer than the thread of one session
+TASTE_PRIOR = 2.0  # videos of a tag before its record counts in full measure
+
+
+def tastes(history: History, catalogue: Catalogue) -> Array:
+    """Return float32[tags + 1]: how the viewer received each tag, 0 for unknown; the last entry is "no tag"."""
+    tags = catalogue.tag_rows[history.rows]  # [H, 12]
+    size = len(catalogue.tags.all) + 1
+    fade = TASTE_FADE ** np.arange(history.rows.size - 1, -1, -1, dtype=np.float32)
+    at = np.where(tags < 0, size - 1, tags).ravel()
+    wide = tags.shape[1]
+    met = np.bincount(at, np.repeat(fade, wide), size)
+    liked = np.bincount(at, np.repeat(fade * (history.weights - NEUTRAL), wide), size)
+    taste = (liked / (met + TASTE_PRIOR)).astype(np.float32)
+    taste[-1] = 0.0
+    return taste
+
+
+def taste_of(rows: Array, taste: Array, catalogue: Catalogue) -> Array:
+    """Return float32[K]: the mean taste over each row's tags."""
+    tags = catalogue.tag_rows[rows]
+    return taste[tags].sum(1) / np.maximum((tags >= 0).sum(1), 1)
+
+
+def parts(linear: Array, trust: float, taste: Array, heat: Array, followed: Array) -> Array:
+    """Return float32[K, 4] from four columns: each scaled so that the largest magnitude is 1 (`next`: `trust`).
+
+    `trust` in 0..1 is how much the model has learned: a young one must not outshout the viewer's own record.
+    """
+    return np.stack([trust * unit(linear), unit(taste), unit(heat), followed], axis=1).astype(np.float32)
+
+
+def score(parts: Array, rung: Rung) -> Array:
+    """Return float32[K] scores."""
+    return parts @ np.array(WEIGHTS[rung], np.float32)
+
+
+def unit(values: Array) -> Array:
+    """Scale values so that the largest magnitude is 1."""
+    top = float(np.abs(values).max(initial=0.0))
+    return values / top if top > 0 else values

@@ -1,0 +1,131 @@
+"""The viewer as one request sees them: the region's record joined with what the device brought along.
+
+Either alone is enough for a good slate. The record may lag behind another region; the device may be new. So history
+is the union of both by (video, action), and seen is what either has seen.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.catalogue import Catalogue
+from holdfast.core.feed import chance
+from holdfast.core.feed.actions import WEIGHT_UNIT, weight_of
+from holdfast.core.feed.ladder import Rung
+from holdfast.core.feed.shapes import CONTEXT_MAX, FeedRequest
+from holdfast.core.feed.world import World
+from holdfast.core.profile import Profile
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One feed request and who asks: `viewer` is an alias, "" for the public feed."""
+
+    viewer: str
+    ask: FeedRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Time, chance and place of one call of the pipeline.
+
+    `rung`: the rung this region stands on; `shelf`: item ids of the signed shelf; `without`: names of optional
+    stages (`budget.OPTIONAL`) that were dropped before the call because they do not fit.
+    """
+
+    now_us: int
+    seed: int
+    rung: Rung
+    shelf: tuple[str, ...] = ()
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a viewer did lately, oldest first: int32[H] catalogue rows, float32[H] weights, the strongest action."""
+
+    rows: Array
+    weights: Array
+    actions: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Viewer:
+    """Everything the stages need to know about one query. Sets hold catalogue rows."""
+
+    query: Query
+    draw: int  # which draw of chance this request is
+    slate: str
+    rung: Rung
+    profile: Profile
+    history: History
+    seen: dict[int, int]  # row -> when, µs
+    excluded: set[int] = field(default_factory=set[int])  # in the device's buffer
+    in_hand: set[int] = field(default_factory=set[int])  # served a moment ago
+
+    @property
+    def public(self) -> bool:
+        return not self.query.viewer
+
+
+EMPTY = Profile()  # never changed: the public's profile
+
+
+def see(query: Query, world: World, budget: Budget) -> Viewer:
+    """Join a query with the region's record of its viewer."""
+    ask, of = query.ask, world.catalogue.items.of
+    profile = world.profiles.get(query.viewer, EMPTY) if query.viewer else EMPTY
+    draw = chance.key(budget.seed, query.viewer, ask.request)
+    slate = f"{draw:016x}"
+    # the device's list has no times: its order counts, and all of it is older than what its context or the record date
+    seen = {of[item]: i for i, item in enumerate(ask.seen) if item in of}
+    for event in ask.context:
+        row = of.get(event.item)
+        if row is not None:
+            seen[row] = max(seen.get(row, 0), budget.now_us - int(event.age_s * 1e6))
+    for row, stamp in profile.seen.items():
+        seen[row] = max(seen.get(row, 0), stamp)
+    return Viewer(
+        query, draw, slate, _rung(query, draw, budget), profile,
+        history(profile, ask, world.catalogue, budget.now_us), seen,
+        {of[item] for item in ask.exclude if item in of}, set(profile.in_hand(budget.now_us, slate)),
+    )
+
+
+def _rung(query: Query, draw: int, budget: Budget) -> Rung:
+    top = Rung[query.ask.at_most]
+    if query.ask.randomise:
+        names = query.ask.randomise
+        top = max(top, Rung[names[chance.pick(draw, len(names))]])
+    if not query.viewer:
+        top = max(top, Rung.REGIONAL)
+    return max(budget.rung, top)
+
+
+def history(profile: Profile, ask: FeedRequest, catalogue: Catalogue, now_us: int) -> History:
+    """Join the region's and the device's memory of a viewer; the newest CONTEXT_MAX videos count.
+
+    Several acts on one video are one: the strongest liking, unless it was hidden or skipped later than liked.
+    """
+    of = catalogue.items.of
+    acts = [(e.stamp, e.row, e.action, e.dwell_ms, e.duration_ms) for e in profile.events]
+    for c in ask.context:
+        row = of.get(c.item)
+        if row is not None:
+            acts.append((now_us - int(c.age_s * 1e6), row, c.action, c.dwell_ms, c.duration_ms))
+    acts.sort(key=lambda a: a[0])
+    joined: dict[int, tuple[int, str]] = {}  # row -> (weight, action), in order of the newest act
+    for _, row, action, dwell_ms, duration_ms in acts:
+        weight = weight_of(action, dwell_ms, duration_ms)
+        held = joined.pop(row, (0, ""))
+        joined[row] = (weight, action) if weight < 0 or weight >= held[0] else held
+    newest = list(joined.items())[-CONTEXT_MAX:]
+    return History(
+        np.array([row for row, _ in newest], np.int32),
+        np.array([weight for _, (weight, _) in newest], np.float32) / WEIGHT_UNIT,
+        tuple(action for _, (_, action) in newest),
+    )

@@ -1,0 +1,137 @@
+"""The world as one region knows it: the folds of all entries, which the feed reads and nothing else changes.
+
+Every entry enters by `apply`, once: an interval set per device remembers which outbox numbers were folded, so that a
+block heard twice, an outbox sent again through another region or a mended chain changes no count.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from holdfast.core.catalogue import Catalogue
+from holdfast.core.entries import (
+    Comment,
+    Counts,
+    Entry,
+    Follow,
+    Hide,
+    Like,
+    Publication,
+    Retraction,
+    Ruling,
+    Share,
+    Skip,
+    SlateServed,
+    View,
+)
+from holdfast.core.feed.actions import is_long
+from holdfast.core.merge import IntervalSet
+from holdfast.core.profile import Event, Profile
+
+
+class World:
+    """State that this fold alone owns. `jurisdiction` tells foreign counts from our own."""
+
+    def __init__(self, jurisdiction: str = "") -> None:
+        self.catalogue = Catalogue(jurisdiction)
+        self.profiles: dict[str, Profile] = {}
+        self.folded: dict[str, IntervalSet] = {}  # device -> outbox numbers
+        self.entries = 0
+        self.duplicates = 0
+        c = self.catalogue
+        self._takes: dict[type, Callable[[Any], None]] = {
+            View: self._view,
+            Like: self._like,
+            Skip: self._skip,
+            Hide: self._hide,
+            Follow: self._follow,
+            Share: self._share,
+            SlateServed: self._served,
+            Comment: self._comment,
+            Publication: c.publish,
+            Retraction: c.retract,
+            Ruling: c.rule,
+            Counts: c.count,
+        }
+
+    def apply(self, entry: Entry) -> bool:
+        """Fold one entry; return False, having changed nothing, if it was folded before."""
+        folded = self.folded.get(entry.device)
+        if folded is None:
+            folded = self.folded[entry.device] = IntervalSet()
+        if not folded.add(entry.outbox):
+            self.duplicates += 1
+            return False
+        self.entries += 1
+        take = self._takes.get(type(entry))
+        if take is not None:
+            take(entry)
+        return True
+
+    def profile(self, viewer: str) -> Profile:
+        """Return a viewer's profile, making an empty one at first sight."""
+        profile = self.profiles.get(viewer)
+        if profile is None:
+            profile = self.profiles[viewer] = Profile()
+        return profile
+
+    def held(self, device: str) -> list[tuple[int, int]]:
+        """Return which outbox numbers of a device are folded here, as (first, last) pairs."""
+        folded = self.folded.get(device)
+        return [] if folded is None else folded.pairs()
+
+    def _view(self, e: View) -> None:
+        row = self.catalogue.deed_row(e.item)
+        if row < 0:
+            return
+        self.catalogue.view(row, e.stamp, long=is_long(e.dwell_ms, e.duration_ms))
+        profile = self.profile(e.device)
+        profile.see(row, e.stamp)
+        profile.add(Event(e.stamp, row, "view", e.dwell_ms, e.duration_ms))
+
+    def _like(self, e: Like) -> None:
+        row = self.catalogue.deed_row(e.item)
+        if row < 0:
+            return
+        profile = self.profile(e.device)
+        held = profile.likes.get(row)
+        if not profile.like(row, (e.stamp, e.device, e.outbox, e.on)):
+            return
+        if held is not None and held[3]:
+            self.catalogue.like(row, held[0], -1)
+            profile.events = [x for x in profile.events if x.row != row or x.action != "like"]
+        if e.on:
+            self.catalogue.like(row, e.stamp, +1)
+            profile.add(Event(e.stamp, row, "like"))
+
+    def _act(self, e: Skip | Hide | Share, action: str) -> None:
+        row = self.catalogue.deed_row(e.item)
+        if row < 0:
+            return
+        profile = self.profile(e.device)
+        profile.see(row, e.stamp)
+        profile.add(Event(e.stamp, row, action))
+        if action == "hide":
+            profile.hidden.add(row)
+
+    def _skip(self, e: Skip) -> None:
+        self._act(e, "skip")
+
+    def _hide(self, e: Hide) -> None:
+        self._act(e, "hide")
+
+    def _share(self, e: Share) -> None:
+        self._act(e, "share")
+
+    def _follow(self, e: Follow) -> None:
+        creator = self.catalogue.creators.number(e.creator)
+        self.profile(e.device).follow(creator, (e.stamp, e.device, e.outbox, e.on))
+
+    def _served(self, e: SlateServed) -> None:
+        of = self.catalogue.items.of
+        self.profile(e.viewer).serve(e.stamp, e.slate, [of[i] for i in e.items if i in of])
+
+    def _comment(self, e: Comment) -> None:
+        self.catalogue.comment(e)
+        row = self.catalogue.deed_row(e.item)
+        if row >= 0 and e.device in self.profiles:
+            self.profiles[e.device].add(Event(e.stamp, row, "comment"))

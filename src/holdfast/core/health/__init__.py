@@ -1,0 +1,1 @@
+"""Judging from outside whether a region is well, and what to do about it. Time and chance are arguments."""

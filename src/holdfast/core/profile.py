@@ -1,0 +1,95 @@
+"""Profiles: what a region remembers of each viewer, bounded, and mended by what the viewer's device brings along.
+
+A viewer is an alias. Kept are: the newest events (what the models read), what was seen and when (so that nothing
+comes twice, and the longest unseen first when it must), what was served a moment ago, likes and follows as registers
+whose newest stamp wins, and what was hidden. Everything joins on stamps, so that the order of arrival does not matter
+within the bounds.
+"""
+
+from bisect import insort
+from dataclasses import dataclass, field
+
+SEEN_KEPT = 20_000  # items per viewer; a heavy viewer's month
+EVENTS_KEPT = 50  # as the request's context
+SERVED_KEPT = 8  # slates still thought to be in the viewer's hand
+SERVED_FOR_US = 600 * 1_000_000  # ten minutes: a slate not watched by then may offer its videos again
+
+
+@dataclass(order=True, slots=True)
+class Event:
+    """One act of a viewer. Ordered by stamp."""
+
+    stamp: int
+    row: int
+    action: str
+    dwell_ms: int = 0
+    duration_ms: int = 0
+
+
+Write = tuple[int, str, int, bool]  # stamp, device, outbox, on: the newest holds
+
+
+@dataclass(slots=True)
+class Profile:
+    """One viewer. Items are catalogue rows, creators are catalogue numbers, times are stamps (µs)."""
+
+    events: list[Event] = field(default_factory=list[Event])  # oldest first, at most EVENTS_KEPT
+    seen: dict[int, int] = field(default_factory=dict[int, int])  # item -> newest stamp
+    hidden: set[int] = field(default_factory=set[int])
+    likes: dict[int, Write] = field(default_factory=dict[int, Write])
+    follows: dict[int, Write] = field(default_factory=dict[int, Write])
+    served: list[tuple[int, str, list[int]]] = field(default_factory=list[tuple[int, str, list[int]]])
+
+    def add(self, event: Event) -> None:
+        """Remember an event among the newest EVENTS_KEPT."""
+        events = self.events
+        if not events or event.stamp >= events[-1].stamp:  # the common case: in order
+            events.append(event)
+        else:
+            insort(events, event)
+        if len(events) > EVENTS_KEPT:
+            del events[0]
+
+    def see(self, row: int, stamp: int) -> None:
+        """Remember that an item was shown at `stamp`; beyond SEEN_KEPT the longest unseen quarter is forgotten."""
+        if stamp > self.seen.get(row, -1):
+            self.seen[row] = stamp
+        if len(self.seen) > SEEN_KEPT:
+            newest = sorted(self.seen.items(), key=lambda kv: kv[1], reverse=True)[: SEEN_KEPT * 3 // 4]
+            self.seen = dict(newest)
+
+    def like(self, row: int, write: Write) -> bool:
+        """Set or undo a like; the newest write wins. Return whether this one did."""
+        return _join(self.likes, row, write)
+
+    def follow(self, creator: int, write: Write) -> bool:
+        """Follow a creator, or stop; the newest write wins. Return whether this one did."""
+        return _join(self.follows, creator, write)
+
+    def serve(self, stamp: int, slate: str, rows: list[int]) -> None:
+        """Remember a slate that was handed out."""
+        self.served.append((stamp, slate, rows))
+        if len(self.served) > SERVED_KEPT:
+            self.served.sort()
+            del self.served[0]
+
+    def in_hand(self, now_us: int, but: str) -> list[int]:
+        """Return the items of slates served lately, except slate `but` (a retry gets the same answer)."""
+        after = now_us - SERVED_FOR_US
+        return [row for stamp, slate, rows in self.served if stamp >= after and slate != but for row in rows]
+
+    def liked(self, row: int) -> bool:
+        """Say whether the viewer likes the item."""
+        return row in self.likes and self.likes[row][3]
+
+    def followed(self) -> list[int]:
+        """Return the creators followed."""
+        return [c for c, write in self.follows.items() if write[3]]
+
+
+def _join(register: dict[int, Write], key: int, write: Write) -> bool:
+    held = register.get(key)
+    if held is not None and write[:3] <= held[:3]:
+        return False
+    register[key] = write
+    return True

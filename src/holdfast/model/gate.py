@@ -1,0 +1,53 @@
+"""The gate: which models are let out. Refused are broken ones, and those surely worse than what they would replace.
+
+"Surely" is a paired 95 % interval on the newest held-out slates: a candidate that merely looks worse on a handful
+passes (it is fresher). Two questions are asked (`evaluate`): which of the shown was preferred, and was the next long
+view among the top twenty of all. Each is blind on one side, so a candidate is refused when it is surely worse by one
+and no better by the other, against the incumbent or against plain popularity.
+"""
+
+from dataclasses import dataclass
+
+from holdfast.model.evaluate import Log, Paired, area, ask, ask_over_all, hit, paired
+from holdfast.model.linear import Linear, LinearModel
+
+EXAMPLES_MIN = 30  # fewer slates than these decide nothing about quality
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """May the candidate go out, and why, in one line that the release carries. `figures` for the release."""
+
+    released: bool
+    why: str
+    figures: dict[str, float]
+
+
+def judge(model: LinearModel, candidate: Linear, incumbent: Linear | None, log: Log) -> Judgement:
+    """Judge a candidate (`model`, bound as `candidate`) on held-out slates beside the incumbent and popularity."""
+    if not model.finite():
+        return Judgement(False, "refused: it holds weights that are not numbers", {})
+    slates, questions = [e for e in log.examples if e.telling], list(log.questions)
+    if len(slates) < EXAMPLES_MIN:
+        return Judgement(True, f"released: {len(slates)} held-out slates tell, too few to judge", {})
+    areas, hits = [ask(candidate, e) for e in slates], [ask_over_all(candidate, q) for q in questions]
+    rivals = {"popularity": ([area(e.heat, e) for e in slates], [hit(q.heat, q.at) for q in questions])}
+    if incumbent is not None:
+        rivals["incumbent"] = ([ask(incumbent, e) for e in slates], [ask_over_all(incumbent, q) for q in questions])
+    told: list[str] = []
+    figures = {"auc": round(sum(areas) / len(areas), 4), "judged": float(len(areas))}
+    for name, (their_areas, their_hits) in rivals.items():
+        within, over_all = paired(areas, their_areas), paired(hits, their_hits)
+        figures[f"auc_{name}"] = round(sum(their_areas) / len(their_areas), 4)
+        told.append(f"against {name} AUC {_words(within)}, hit@20 {_words(over_all)}")
+        if _surely_worse(within, over_all) or _surely_worse(over_all, within):
+            return Judgement(False, f"refused: {told[-1]}, on {within.n} held-out slates", figures)
+    return Judgement(True, f"released: {'; '.join(told)}; on {len(areas)} held-out slates", figures)
+
+
+def _surely_worse(by_one: Paired, by_other: Paired) -> bool:
+    return by_one.high < 0 and by_other.mean <= 0
+
+
+def _words(p: Paired) -> str:
+    return f"{p.mean:+.3f} [{p.low:+.3f}, {p.high:+.3f}]"

@@ -1,0 +1,82 @@
+"""Files named by their sha256: how a keeper keeps closed pieces of chains, beside every other blob of their class.
+
+The layout is that of the region's blob store, `blobs/<class>/<sha[:2]>/<sha>`, written here file by file because a
+piece must be fsynced, name and all, before the stream that held its blocks is cut.
+"""
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+
+from holdfast.core.classes import Class
+from holdfast.core.errors import Broken, Degraded
+from holdfast.core.log.segments import pack
+from holdfast.region.keeper_held import Piece, sync_directory
+
+
+class PieceFiles:
+    """The blobs of one region, as the keeper sees them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.lock = asyncio.Lock()  # one writer of the region's small files at a time
+        self._last: tuple[str, bytes] = ("", b"")  # the piece read last: catching up reads it many times
+
+    def path(self, cls: Class, sha: str) -> Path:
+        """Where a blob lies."""
+        return self.root / cls / sha[:2] / sha
+
+    async def load(self, cls: Class, piece: Piece) -> bytes:
+        """Read a piece and check it. Raises Broken if it is absent or not what its name says."""
+        if self._last[0] != piece.sha:
+            self._last = (piece.sha, await asyncio.to_thread(self._read, cls, piece.sha))
+        return self._last[1]
+
+    def forget(self) -> None:
+        """Read from disk next time."""
+        self._last = ("", b"")
+
+    def _read(self, cls: Class, sha: str) -> bytes:
+        try:
+            data = self.path(cls, sha).read_bytes()
+        except OSError as e:
+            raise Broken(f"blob {sha[:12]} of class {cls} cannot be read: {e}") from e
+        if hashlib.sha256(data).hexdigest() != sha:
+            raise Broken(f"blob {sha[:12]} of class {cls} is damaged")
+        return data
+
+    async def write(self, cls: Class, first: int, messages: list[bytes]) -> Piece:
+        """Write blocks first… into a piece, durable when this returns. Raises Degraded if the disk refuses."""
+        try:
+            return await asyncio.to_thread(self._write, cls, first, messages)
+        except OSError as e:
+            raise Degraded(f"a piece of class {cls} cannot be written: {e}") from e
+
+    def _write(self, cls: Class, first: int, messages: list[bytes]) -> Piece:
+        data = pack(messages)
+        sha = hashlib.sha256(data).hexdigest()
+        self.put(cls, sha, data)
+        return Piece(first, first + len(messages) - 1, sha, len(data))
+
+    def put(self, cls: Class, sha: str, data: bytes) -> None:
+        """Write one blob, durable when this returns."""
+        path = self.path(cls, sha)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{sha}.{os.getpid()}.part")
+        with part.open("wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        part.replace(path)
+        for place in (path.parent, path.parent.parent, self.root, self.root.parent):
+            sync_directory(place)  # a new directory's own name must outlive a power loss too
+
+    def part(self, cls: Class, sha: str, offset: int, size: int) -> tuple[bytes, int]:
+        """Return (bytes, size of the whole) of a part of a blob; (b"", −1) if it is not here."""
+        try:
+            with self.path(cls, sha).open("rb") as f:
+                f.seek(offset)
+                return f.read(size), os.fstat(f.fileno()).st_size
+        except OSError:
+            return b"", -1

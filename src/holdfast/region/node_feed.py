@@ -1,0 +1,191 @@
+"""Gather, then decide: requests of ~2 ms share one call of the pure pipeline, and what was shown becomes an entry.
+
+Everything the decision needs is put into arguments first: the rung this region can carry now, the time, the shelf, what
+must be left out to stay within the budget. The answer does not wait for its exposure entry to be fsynced: a slate
+that was seen and not recorded costs the model one example; a feed that waits for its log costs the viewer the feed.
+"""
+
+import asyncio
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+
+from holdfast.adapters.http.ports import Caller
+from holdfast.adapters.signing import unb64
+from holdfast.core.asks import Acked
+from holdfast.core.classes import Class
+from holdfast.core.entries import SlateServed, encode
+from holdfast.core.errors import Degraded, Refused
+from holdfast.core.feed import budget as cost
+from holdfast.core.feed import ladder, pipeline, why
+from holdfast.core.feed.ladder import Facts, Ladder, Rung
+from holdfast.core.feed.shapes import FeedRequest, Slate, SlateItem
+from holdfast.core.feed.viewer import Budget, Query
+from holdfast.region.node_append import Appender
+from holdfast.region.node_state import State
+
+GATHER_S = 0.002
+GATHERED_MAX = 64  # requests per call of the pipeline: keeps the loop free of calls longer than ~50 ms
+WAITING_MAX = 512  # requests waiting for a slate; beyond it we say so at once
+EMPTY = "no approved video can be offered here yet; publish one, or ask again"
+COLD = "this region is still reading its log and has no shelf yet; try another region"
+BUDGET_US = 60_000.0  # of one call: well inside a client's deadline of about a second
+
+
+@dataclass(slots=True)
+class _Waiting:
+    query: Query
+    since: float
+    done: asyncio.Future[Slate]
+
+
+class NodeFeed:
+    """See `ports.Feed`."""
+
+    def __init__(self, state: State, appender: Appender) -> None:
+        self._state = state
+        self._appender = appender
+        self._waiting: list[_Waiting] = []
+        # one seed for a jurisdiction: a request repeated at another region draws the same lots
+        self._seed = int.from_bytes(hmac.digest(unb64(state.keys.alias_secret), b"draws", "sha256")[:4], "big")
+
+    async def slate(self, request: FeedRequest, caller: Caller) -> Slate:
+        if len(self._waiting) >= WAITING_MAX:
+            raise Degraded("too many feeds are asked for at once; try another region", retry_after_s=0.5)
+        if not request.request:
+            request.request = secrets.token_hex(8)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(Query(viewer_of(request, caller), request), time.perf_counter(), loop.create_future())
+        self._waiting.append(waiting)
+        if len(self._waiting) == 1:
+            loop.call_later(GATHER_S, self._decide)
+        return await waiting.done
+
+    def standing(self) -> tuple[Rung, dict[str, str]]:
+        """Move the ladder to what can be carried now; return the best affordable rung and what those above lack."""
+        state, now_us = self._state, self._state.now_us()
+        model = state.model
+        allowed = int(state.world.catalogue.allowed().sum()) if state.folding else 0
+        facts = Facts(
+            network_age_s=None, linear_age_s=(now_us - model.learned_to) / 1e6 if model else None,
+            allowed=allowed, shelf=len(state.shelf), folding=state.folding,
+        )
+        best, lacks = ladder.affordable(facts)
+        now_s = state.now_s()
+        if state.ladder.rung >= Rung.SHELF and state.folding and best < Rung.SHELF:
+            state.ladder = Ladder(best, now_s, now_s)  # a node that has just read its log begins where it can stand
+        else:
+            state.ladder = state.ladder.step(best, now_s)
+        return best, lacks
+
+    def reason(self, best: Rung, lacks: dict[str, str]) -> str:
+        """Why the region stands on its rung and not on the one above, in plain words."""
+        return ladder.standing(self._state.ladder, best, lacks, self._state.now_s())[0]
+
+    def _decide(self) -> None:
+        batch, self._waiting = self._waiting[:GATHERED_MAX], self._waiting[GATHERED_MAX:]
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._decide)
+        try:
+            self._answer(batch)
+        finally:
+            for waiting in batch:  # a failure of ours fails its own requests, loudly, and no other
+                if not waiting.done.done():
+                    waiting.done.set_exception(Degraded("the feed met a fault of its own; try another region"))
+
+    def _answer(self, batch: list[_Waiting]) -> None:
+        state = self._state
+        best, lacks = self.standing()
+        budget = Budget(
+            now_us=state.now_us(), seed=self._seed, rung=state.ladder.rung, shelf=tuple(i.item for i in state.shelf),
+            without=cost.plan(BUDGET_US, len(batch), state.world.catalogue.n),
+        )
+        predict = state.model.predict if state.model else None
+        results = pipeline.run([w.query for w in batch], state.world, predict, budget)
+        words = ladder.standing(state.ladder, best, lacks, state.now_s())
+        for waiting, result in zip(batch, results, strict=True):
+            slate = self._dress(waiting, result, budget, words)
+            if waiting.done.done():
+                continue
+            if not slate.items:  # better no answer than an empty one: the client asks elsewhere, or goes on by itself
+                waiting.done.set_exception(Degraded(EMPTY if state.folding else COLD, retry_after_s=1.0))
+                continue
+            if waiting.query.viewer:
+                self._record(slate, result)
+            waiting.done.set_result(slate)
+
+    def _dress(
+        self, waiting: _Waiting, result: pipeline.Result, budget: Budget, words: tuple[str, dict[str, str]]
+    ) -> Slate:
+        state, world = self._state, self._state.world
+        scored = result.rung <= Rung.LINEAR and state.model is not None
+        predict = state.model.predict if state.model and "why" not in budget.without else None
+        if result.rung is Rung.SHELF:
+            kept = {item.item: item for item in state.shelf}
+            items: list[SlateItem] = [kept[c.item] for c in result.chosen if c.item in kept]
+        else:
+            items = why.items(result, world, predict)
+        reason, lacks = words
+        if result.rung > state.ladder.rung:
+            reason = self._lower(waiting.query, result)
+        state.count("slates")
+        state.count("breaches", len(result.breaches))
+        state.count("rewatch", int(result.rewatch))
+        state.count("repeats", 0 if result.rewatch else sum(c.row in result.viewer.seen for c in result.chosen))
+        state.count("empty", int(not items))
+        took_ms = (time.perf_counter() - waiting.since) * 1000
+        state.tally.slate_ms.append(took_ms)
+        return Slate(
+            slate=result.viewer.slate, request=waiting.query.ask.request, region=state.region, rung=result.rung.name,
+            reason=reason, since_s=round(state.now_s() - state.ladder.since_s, 1), lacks=lacks,
+            model=state.model.facts(budget.now_us) if scored and state.model else None, lags_s=state.lags_s(),
+            rewatch=result.rewatch, public=not waiting.query.viewer, items=items,
+            taste=why.taste(result.viewer.history, world.catalogue),
+            removed={name: int(rows.size) for name, rows in result.removed.items()}, took_ms=round(took_ms, 2),
+            now=state.now_us(), safe=state.safe, held=state.held,
+        )
+
+    def _lower(self, query: Query, result: pipeline.Result) -> str:
+        """Say why this slate stands below the region's own rung."""
+        words = ladder.TABLE[result.rung].words
+        if result.breaches:
+            return f"{words} The guard caught: {'; '.join(result.breaches)}."
+        if not query.viewer:
+            return f"{words} It was asked for without a token, so nothing personal is used."
+        if query.ask.randomise or Rung[query.ask.at_most] > self._state.ladder.rung:
+            return f"{words} The request asked for no more."
+        return words
+
+    def _record(self, slate: Slate, result: pipeline.Result) -> None:
+        """Make the exposure an entry. Not waited for; failures are counted."""
+        state, drawn = self._state, result.drawn
+        chance = result.chosen[drawn].propensity if drawn >= 0 else 0.0
+        model = state.model
+        entry = SlateServed(
+            **state.stamp(),  # type: ignore[arg-type]
+            viewer=result.viewer.query.viewer, slate=slate.slate, rung=slate.rung,
+            items=[i.item for i in slate.items], release=model.release if slate.model and model else "",
+            reason=slate.reason[:300], watermark=dict(state.watermark), drawn=drawn,
+            propensity_ppm=round(chance * 1e6),
+        )
+        try:
+            self._appender.put_later(Class.PERSONAL, encode([entry])).add_done_callback(self._recorded)
+        except Degraded:
+            state.count("exposures_lost")
+
+    def _recorded(self, done: asyncio.Future[Acked]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._state.count("exposures_lost")
+
+
+def viewer_of(request: FeedRequest, caller: Caller) -> str:
+    """Return the alias a request is for, "" for the public feed. Raises Refused."""
+    if caller.team:
+        caller.need("feed")
+        if not request.viewer:
+            raise Refused("with an API key a request names its `viewer`", field="viewer", hint='"viewer": "anna"')
+        return f"{caller.team}:{request.viewer}"
+    if request.viewer:
+        raise Refused("`viewer` is for API keys; a token says who you are", field="viewer", hint="leave it out")
+    return caller.alias

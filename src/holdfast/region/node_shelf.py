@@ -1,0 +1,131 @@
+"""The shelf: one signed file with the last approved videos, for when nothing else works.
+
+Written every few seconds while the region is well, it is what the SHELF rung offers before the folds have read their
+history, and what apps keep for the DEVICE rung. It needs no log, no model, no tables: only this file. The file also
+holds the clips' media, so that the shelf can be played, not only listed.
+"""
+
+import asyncio
+
+import msgspec
+
+from holdfast.adapters.http import shapes as s
+from holdfast.adapters.signing import Signer, Verifier, b64, unb64
+from holdfast.core.entries import Media
+from holdfast.core.errors import Degraded
+from holdfast.core.feed.shapes import SlateItem, Why
+from holdfast.core.rulings import STRICTNESS
+from holdfast.region.node_items import NodeCatalogue
+from holdfast.region.node_state import State
+
+SHELF_SIZE = 60  # an evening's videos; about 40 kB of JSON
+NEWEST_SHARE = 3  # every third place is for the newest rather than the best liked
+EVERY_S = 5.0
+ON_SHELF = Why("shelf", 0.0, "From the last saved shelf of approved videos.", [])
+
+
+class _Text(msgspec.Struct):
+    """What is signed. `made`: µs since 1970."""
+
+    region: str
+    made: int
+    items: list[SlateItem]
+
+
+class _File(msgspec.Struct):
+    shelf: str
+    signature: str
+    media: dict[str, Media]
+
+
+class NodeShelf:
+    """Makes, keeps and gives the shelf."""
+
+    def __init__(self, state: State, catalogue: NodeCatalogue) -> None:
+        self._state = state
+        self._catalogue = catalogue
+        self._signer = Signer(unb64(state.keys.token_seed))
+        self._path = state.folder / "shelf.json"
+        self._file: _File | None = None
+        self._version = -1
+        self._load()
+
+    def _load(self) -> None:
+        """Take up the shelf that lies on disk; one that is damaged or not signed by us is as good as none."""
+        try:
+            file = msgspec.json.decode(self._path.read_bytes(), type=_File)
+            text = msgspec.json.decode(file.shelf, type=_Text)
+            genuine = Verifier(self._signer.public).verify(unb64(file.signature), file.shelf.encode())
+        except (OSError, ValueError, msgspec.MsgspecError):
+            return
+        if genuine:
+            self._file, self._state.shelf = file, text.items
+            self._catalogue.shelved = file.media
+            for item, media in file.media.items():
+                self._catalogue.name_parts(item, media)
+
+    def give(self) -> s.Shelf:
+        """The signed shelf. Raises Degraded before there is one."""
+        if self._file is None:
+            raise Degraded("no shelf has been made here yet", retry_after_s=EVERY_S)
+        return s.Shelf(shelf=self._file.shelf, region=self._state.region, signature=self._file.signature)
+
+    async def keep(self) -> None:
+        """Make the shelf anew for ever, whenever the catalogue has changed."""
+        while True:
+            await asyncio.sleep(EVERY_S if self._file else 0.5)
+            catalogue = self._state.world.catalogue
+            if self._state.folding and catalogue.version != self._version:
+                self._version = catalogue.version
+                await self._make()
+
+    async def _make(self) -> None:
+        items, media = self._choose()
+        if not items:
+            return
+        text = msgspec.json.encode(_Text(self._state.region, self._state.now_us(), items)).decode()
+        file = _File(text, b64(self._signer.sign(text.encode())), media)
+        try:
+            await asyncio.to_thread(self._write, msgspec.json.encode(file))
+        except OSError:  # a full disk must not take the feed down: this shelf lives in memory until there is room
+            self._state.count("shelf_failures")
+        self._file, self._state.shelf = file, items
+        self._catalogue.shelved = media
+
+    def _write(self, data: bytes) -> None:
+        part = self._path.with_suffix(".part")
+        part.write_bytes(data)
+        part.replace(self._path)
+
+    def _choose(self) -> tuple[list[SlateItem], dict[str, Media]]:
+        """Pick what is liked here now, with the newest in between; only what may be shown to anyone."""
+        c = self._state.world.catalogue
+        may = c.live[: c.n] & (c.verdict[: c.n] == STRICTNESS["allow"])
+        rows = may.nonzero()[0]
+        liked = rows[(-c.heat(self._state.now_us())[rows]).argsort(kind="stable")].tolist()
+        newest = rows[(-c.published[rows]).argsort(kind="stable")].tolist()
+        order: dict[int, None] = {}
+        for i, row in enumerate(liked):
+            order[row] = None
+            if i % NEWEST_SHARE == NEWEST_SHARE - 1:
+                order[newest[i // NEWEST_SHARE]] = None
+            if len(order) >= SHELF_SIZE:
+                break
+        chosen = list(order)[:SHELF_SIZE]
+        held = [(row, c.publications[row]) for row in chosen]
+        media = {p.item: p.media for _, p in held if p is not None and p.media is not None}
+        return [item for row, _ in held if (item := self._item(row)) is not None], media
+
+    def _item(self, row: int) -> SlateItem | None:
+        c = self._state.world.catalogue
+        p = c.publications[row]
+        if p is None:
+            return None
+        views, likes, comments = c.totals(row)
+        m = p.media
+        return SlateItem(
+            item=p.item, creator=p.creator, caption=p.caption, tags=list(p.tags), duration_ms=p.duration_ms,
+            playlist=f"/v1/items/{p.item}/index.m3u8" if m else None, poster=f"/v1/blobs/{m.poster}" if m else None,
+            width=m.width if m else 0, height=m.height if m else 0, url=p.url, likes=likes, liked=False,
+            comments=comments, views=views, why=ON_SHELF,
+        )

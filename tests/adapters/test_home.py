@@ -1,0 +1,34 @@
+"""What every process reads first: a topology that was damaged or edited is refused in plain words."""
+
+from pathlib import Path
+
+import pytest
+
+from holdfast.adapters.home import Home
+from holdfast.core.errors import Refused
+from holdfast.core.topology import DEFAULT, resolve
+
+
+def test_what_was_saved_is_read(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.save(resolve(DEFAULT, 9000))
+    assert home.load() == resolve(DEFAULT, 9000)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "damaged"),
+        ("null", "damaged"),
+        ('{"regions": []}', "1 to 16 regions"),
+        ('{"version": 99, "regions": [{"name": "a", "jurisdiction": "US"}]}', "version 99"),
+        ('{"regions": [{"name": "../x", "jurisdiction": "US"}]}', "not a region name"),
+        ('{"regions": [{"name": "a\\n", "jurisdiction": "US"}]}', "not a region name"),
+        ('{"regions": [{"name": "a", "jurisdiction": "US", "http_port": 99999999}]}', "ports"),
+    ],
+)
+def test_a_topology_that_cannot_run_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "topology.json").write_text(text)
+    with pytest.raises(Refused, match=said) as caught:
+        Home(tmp_path).load()
+    assert caught.value.hint or said == "1 to 16 regions"

@@ -1,0 +1,152 @@
+"""The staggered race, with regions played by plain functions: who is asked when, and who wins."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from holdfast.adapters.aio.calls import Calls, Unreachable
+from holdfast.client.reach import SLOW_S, Reach
+from holdfast.core.errors import Degraded, Refused
+from holdfast.core.health.detector import DEAF_MAX_S, PATIENCE_MAX_S, PATIENCE_MIN_S
+from holdfast.core.health.router import Place, Router
+
+A, B = Place("us-east", "US", "http://a"), Place("us-west", "US", "http://b")
+
+
+Shots = dict[str, Callable[[], Awaitable[str]]]
+
+
+def race(answers: Shots, *, hedge: int = 0, deadline_s: float = 3.0, saved: float = 0.0):
+    """Return (answer, who was asked in order, who was suspected, seconds it took)."""
+
+    async def run():
+        asked: list[str] = []
+        suspected: list[str] = []
+        reach = Reach(Router("US", [A, B]), Calls(), suspected.append)
+        reach.router.hedges.saved = saved
+
+        async def shot(place: Place) -> str:
+            asked.append(place.name)
+            return await answers[place.name]()
+
+        begun_s = time.monotonic()
+        try:
+            _, answer = await reach.race(shot, [A, B], deadline_s, hedge=hedge)
+        except (Degraded, Refused) as e:
+            answer = e
+        return answer, asked, suspected, time.monotonic() - begun_s
+
+    return asyncio.run(run())
+
+
+async def quick() -> str:
+    return "well"
+
+
+async def slow() -> str:
+    await asyncio.sleep(0.2)
+    return "late"
+
+
+async def silent() -> str:
+    await asyncio.sleep(60)
+    return "never"
+
+
+async def gone() -> str:
+    raise Unreachable("connection refused")
+
+
+async def refuses() -> str:
+    raise Refused("the request is wrong", field="n")
+
+
+def test_a_region_that_is_well_is_the_only_one_asked() -> None:
+    assert race({"us-east": quick, "us-west": quick})[:3] == ("well", ["us-east"], [])
+
+
+def test_silence_starts_the_next_within_patience() -> None:
+    answer, asked, suspected, took_s = race({"us-east": silent, "us-west": quick})
+    assert (answer, asked, suspected) == ("well", ["us-east", "us-west"], ["us-east"])
+    assert took_s < PATIENCE_MAX_S + 0.5
+
+
+def test_a_refused_connection_starts_the_next_at_once() -> None:
+    answer, _, suspected, took_s = race({"us-east": gone, "us-west": quick})
+    assert (answer, suspected) == ("well", ["us-east"]) and took_s < 0.3
+
+
+def test_a_slow_region_is_hedged_within_the_budget_only() -> None:
+    assert race({"us-east": slow, "us-west": quick}, hedge=2, saved=1.0)[:3] == ("well", ["us-east", "us-west"], [])
+    assert race({"us-east": slow, "us-west": quick}, hedge=2, saved=0.0)[:3] == ("late", ["us-east"], [])
+
+
+def test_a_refusal_is_the_callers_and_asks_nobody_else() -> None:
+    answer, asked, suspected, _ = race({"us-east": refuses, "us-west": quick})
+    assert isinstance(answer, Refused) and asked == ["us-east"] and suspected == []
+
+
+def test_when_all_fail_or_the_deadline_passes_it_is_degraded() -> None:
+    assert isinstance(race({"us-east": gone, "us-west": gone})[0], Degraded)
+    answer, _, suspected, took_s = race({"us-east": silent, "us-west": silent}, deadline_s=1.2)
+    assert isinstance(answer, Degraded) and took_s < 2.5 and suspected == ["us-east", "us-west"]
+
+
+def test_a_bug_is_not_mistaken_for_trouble() -> None:
+    async def bug() -> str:
+        raise KeyError("ours")
+
+    with pytest.raises(KeyError):
+        race({"us-east": bug, "us-west": quick})
+
+
+def test_a_region_that_answers_others_is_slow_not_gone() -> None:
+    """One call hangs while the region answers others: its asker looks elsewhere, and nobody is accused."""
+
+    async def run() -> tuple[str, list[str]]:
+        suspected: list[str] = []
+        reach = Reach(Router("US", [A, B]), Calls(), suspected.append)
+
+        async def chatter() -> None:
+            while True:
+                await reach.race(lambda p: quick(), [A], 1.0)
+                await asyncio.sleep(0.1)
+
+        async def shot(place: Place) -> str:
+            return await (silent() if place is A else quick())
+
+        talking = asyncio.create_task(chatter())
+        begun_s = time.monotonic()
+        place, _ = await reach.race(shot, [A, B], 4.0)
+        assert time.monotonic() - begun_s < SLOW_S + 1.0
+        talking.cancel()
+        return place.name, suspected
+
+    assert asyncio.run(run()) == ("us-west", [])
+
+
+def test_one_that_could_not_listen_does_not_accuse() -> None:
+    """The answer is there after 0.4 s, but our own loop sleeps: that silence is ours."""
+
+    async def run() -> list[str]:
+        suspected: list[str] = []
+        reach = Reach(Router("US", [A]), Calls(), suspected.append)
+
+        async def shot(place: Place) -> str:
+            await asyncio.sleep(0.2)
+            time.sleep(PATIENCE_MIN_S)  # noqa: ASYNC251  the whole process is busy
+            await asyncio.sleep(0.1)
+            return "well"
+
+        await reach.race(shot, [A], 4.0)
+        return suspected
+
+    assert asyncio.run(run()) == []
+
+
+def test_a_deaf_observer_still_leaves_in_time() -> None:
+    vantage = Router("US", [A]).vantages["us-east"]
+    silence_s = PATIENCE_MAX_S + DEAF_MAX_S
+    assert vantage.silence_s(0.0, silence_s, deaf_s=60.0) >= vantage.patience_s(), "in time, come what may"

@@ -1,0 +1,131 @@
+"""Who and what stands on stage in these tests: an installation one can cut the power of, and a viewer with a page."""
+
+import json
+import os
+import random
+import shutil
+import socket
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+CLIPS = 36  # three of each theme: enough to see a feed turn, few enough to draw in a minute
+AUDIENCE = 24  # the model learns from them
+
+
+def chromium() -> str | None:
+    """Path of an installed Chromium."""
+    names = [os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
+    return next((path for name in names if name and (path := shutil.which(name))), None)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where the control room and each region listen."""
+
+    room: str
+    regions: dict[str, str]
+
+    def get(self, url: str) -> Any:
+        with urllib.request.urlopen(url, timeout=3) as answer:
+            return json.load(answer)
+
+    def state(self) -> Any:
+        return self.get(f"{self.room}/control/state")
+
+    def power(self, region: str, on: bool) -> None:
+        body = json.dumps({"region": region, "on": on, "mode": "silent"}).encode()
+        request = urllib.request.Request(
+            f"{self.room}/control/power", data=body, headers={"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=30).read()
+
+    def whole(self) -> None:
+        """Give every region its power back and wait until all serve."""
+        for region in self.state()["regions"]:
+            if region["power"] == "off":
+                self.power(region["name"], True)
+        until(lambda: all(r["power"] == "on" for r in self.state()["regions"]), 60, "all regions have power again")
+        until(lambda: all(self.serves(url) for url in self.regions.values()), 60, "all regions serve again")
+
+    def shaped(self) -> bool:
+        """Whether the feeds of the regions where the tour goes follow their viewers."""
+        home = [url for name, url in self.regions.items() if name != "eu-west"]
+        return all(self.get(f"{url}/v1/status")["rung"] == "LINEAR" for url in home)
+
+    def serves(self, url: str) -> bool:
+        try:
+            return self.get(f"{url}/v1/status")["items"]["allowed"] >= CLIPS
+        except OSError:
+            return False
+
+
+def until(holds: Callable[[], bool], seconds: float, what: str) -> float:
+    """Wait until `holds`; return the seconds it took, fail after `seconds`."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        if holds():
+            return time.monotonic() - begun
+        time.sleep(0.1)
+    pytest.fail(f"not within {seconds:.0f} s: {what}")
+
+
+def free_base() -> int:
+    """A port with room above it for regions, log servers and links."""
+    for _ in range(50):
+        base = random.randrange(21000, 29000, 60)
+        try:
+            for port in (base, *range(base + 1, base + 4), *range(base + 21, base + 24), *range(base + 41, base + 47)):
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+    pytest.fail("no free ports")
+
+
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1440, "height": 900}
+
+
+class Viewer:
+    """One person with one page; `see` reads what the page shows."""
+
+    def __init__(self, browser: Any, url: str, size: dict[str, int]) -> None:
+        self.context = browser.new_context(viewport=size, color_scheme="dark")
+        self.page = self.context.new_page()
+        self.faults: list[str] = []
+        self.page.on("pageerror", lambda e: self.faults.append(str(e)))
+        self.page.goto(url)
+        self.page.wait_for_selector("[data-test=current] video", timeout=30_000)
+        self.page.evaluate("window.neverReloaded = true")
+
+    def see(self) -> dict[str, Any]:
+        return self.page.evaluate(
+            """() => {
+              const clip = document.querySelector('[data-test=current]'), video = clip?.querySelector('video')
+              const mark = document.querySelector('[data-test=badge]')
+              return { item: clip?.dataset.item, tag: clip?.dataset.tag, at: video?.currentTime ?? 0, src: video?.src,
+                       badge: mark?.innerText ?? '', rung: mark?.dataset.rung, via: mark?.dataset.via,
+                       here: holdfast.here, kept: window.neverReloaded === true }
+            }"""
+        )
+
+    def plays(self, seconds: float = 8) -> None:
+        """Assert that the video on screen runs."""
+        before = self.see()
+        until(lambda: (now := self.see())["item"] != before["item"] or now["at"] != before["at"], seconds, "it plays")
+
+    def swipe(self) -> dict[str, Any]:
+        """On to the next video; assert that it is another one."""
+        before = self.see()["item"]
+        self.page.keyboard.press("ArrowDown")
+        until(lambda: self.see()["item"] != before, 5, "the next video comes")
+        return self.see()
+
+    def find(self, test: str) -> Any:
+        return self.page.locator(f"[data-test={test}]")

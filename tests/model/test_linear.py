@@ -1,0 +1,191 @@
+"""The linear model: a known answer, exactness, bounds, and nothing that is not a number gets through."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "feed"))
+from rig import Stage, items
+
+from holdfast.core.entries import View
+from holdfast.core.errors import Broken
+from holdfast.core.feed.shapes import ContextEvent, FeedRequest
+from holdfast.core.feed.viewer import History, history
+from holdfast.core.profile import Profile
+from holdfast.model import gate, learn
+from holdfast.model.evaluate import Example, Log, Question, area, hit, paired
+from holdfast.model.learn import OUTCOME, Statistics
+from holdfast.model.lessons import Lessons
+from holdfast.model.linear import Linear, LinearModel, dump, load
+
+
+def _past(stage: Stage, *names: str, action: str = "view") -> History:
+    context = [ContextEvent(item=n, action=action, dwell_ms=6000, duration_ms=6000) for n in names]
+    return history(Profile(), FeedRequest(context=context), stage.world.catalogue, stage.now)
+
+
+def _taught(stage: Stage, pairs: list[tuple[str, str]], times: int = 60) -> Statistics:
+    s = Statistics(stage.world.catalogue)
+    of = stage.world.catalogue.items.of
+    for k in range(times):
+        for before, after in pairs:
+            s.learn(_past(stage, before), of[after], stage.now + k, outcome=OUTCOME["long"])
+    return s
+
+
+def test_what_follows_what_is_learned_and_explained():
+    stage = Stage(12)
+    pairs = [("clip-0", "clip-7"), ("clip-7", "clip-1"), ("clip-1", "clip-8"), ("clip-8", "clip-0")]
+    model = Linear(_taught(stage, pairs).solve(), stage.world.catalogue)
+    of = stage.world.catalogue.items.of
+    for before, after in pairs:
+        assert int(np.argmax(model.scores([_past(stage, before)])[0])) == of[after]
+    past = _past(stage, "clip-3", "clip-1", "clip-0")
+    assert model.because(past, of["clip-8"])[0][0] == 1  # the second of the three
+
+
+def test_because_adds_up_to_the_score():
+    stage = Stage(12)
+    model = Linear(_taught(stage, [("clip-0", "clip-7"), ("clip-1", "clip-6")]).solve(), stage.world.catalogue)
+    past = _past(stage, "clip-1", "clip-0", "clip-4")
+    for row in range(12):
+        assert sum(x for _, x in model.because(past, row)) == pytest.approx(model.scores([past])[0][row], abs=1e-6)
+
+
+def test_a_video_nobody_watched_is_scored_by_its_tags():
+    stage = Stage(12)
+    model = Linear(_taught(stage, [("clip-0", "clip-6"), ("clip-1", "clip-7")]).solve(), stage.world.catalogue)
+    stage.publish("new", tags=["theme-0"], creator="someone")
+    stage.publish("other", tags=["theme-4"], creator="someone-else")
+    of = stage.world.catalogue.items.of
+    scores = model.scores([_past(stage, "clip-0")])[0]
+    assert scores[of["new"]] > scores[of["other"]]
+
+
+def test_order_of_examples_changes_no_bit():
+    stage = Stage(30)
+    of = stage.world.catalogue.items.of
+    examples = [(_past(stage, f"clip-{k % 30}", f"clip-{k * 7 % 30}"), of[f"clip-{k * 11 % 30}"]) for k in range(80)]
+    a, b = Statistics(stage.world.catalogue), Statistics(stage.world.catalogue)
+    for s in (a, b):  # columns are given in order of need; give both the same
+        for _, row in examples:
+            s.learn(examples[0][0], row, stage.now, outcome=0)
+    for s, order in ((a, examples), (b, examples[::-1])):
+        for past, row in order:
+            s.learn(past, row, stage.now, outcome=OUTCOME["long"])
+    assert a.names == b.names and (a.gram == b.gram).all() and (a.next == b.next).all()
+    assert dump(a.solve()) == dump(b.solve())
+
+
+def test_yesterday_counts_half():
+    stage = Stage(4)
+    s = _taught(stage, [("clip-0", "clip-1")], times=8)
+    before = int(s.next.max())
+    s.learn(_past(stage, "clip-2"), 3, stage.now + learn.HALF_LIFE_US + 10, outcome=0)
+    assert int(s.next.max()) == before // 2
+
+
+def test_columns_are_bounded_and_the_least_active_make_room(monkeypatch):
+    monkeypatch.setitem(learn.COLUMNS_MAX, "i:", 20)
+    stage = Stage(60)
+    s = _taught(stage, [(f"clip-{k}", f"clip-{k + 1}") for k in range(59)], times=1)
+    for _ in range(5):
+        s.learn(_past(stage, "clip-57"), 58, stage.now, outcome=OUTCOME["long"])
+    assert sum(n.startswith("i:") for n in s.names) <= 20 and "i:clip-58" in s.names
+    assert s.of == {n: i for i, n in enumerate(s.names)}
+    model = Linear(s.solve(), stage.world.catalogue)
+    assert int(np.argmax(model.scores([_past(stage, "clip-57")])[0])) == 58
+
+
+def test_a_release_survives_the_blob_and_damage_is_refused():
+    stage = Stage(12)
+    model = _taught(stage, [("clip-0", "clip-7")]).solve()
+    data = dump(model)
+    again = load(data)
+    assert again.names == model.names and np.allclose(again.weights, model.weights, atol=1e-3)
+    twice = LinearModel(["i:a", "i:a"], 1.0, np.zeros((2, 2)))
+    bad = LinearModel(model.names, 1.0, np.full_like(model.weights, np.nan))
+    for broken in (data[:-2], b"", b"\xc1" + data, dump(bad), dump(twice)):
+        with pytest.raises(Broken):
+            load(broken)
+
+
+def test_serving_and_learning_see_the_same_history():
+    stage = Stage(20)
+    for k in range(9):
+        stage.view("v", f"clip-{k}", dwell_ms=6000 if k % 2 else 500)
+    device = [ContextEvent(item=f"clip-{k}", dwell_ms=6000 if k % 2 else 500, duration_ms=6000) for k in range(9)]
+    served = history(Profile(), FeedRequest(context=device), stage.world.catalogue, stage.now)
+    learned = history(stage.world.profiles["v"], FeedRequest(), stage.world.catalogue, stage.now)
+    assert (served.rows == learned.rows).all() and (served.weights == learned.weights).all()
+
+
+def test_the_gate_refuses_what_is_broken_or_surely_worse():
+    stage = Stage(24, themes=4)
+    c = stage.world.catalogue
+    good = _taught(stage, [(f"clip-{k}", f"clip-{k + 4}") for k in range(20)]).solve()
+    good.examples = 1e6
+    worse = LinearModel(good.names, 1e6, -good.weights)
+    nan = LinearModel(good.names, 1e6, good.weights * np.nan)
+    rows = np.arange(24)
+    told = [
+        Example(_past(stage, f"clip-{k}"), rows, rows == k + 4, (rows * 7 % 24).astype(np.float32))
+        for k in range(20) for _ in range(3)
+    ]  # fmt: skip
+    log, few = Log(), Log()
+    log.examples.extend(told)
+    few.examples.extend(told[:10])
+    for k in range(20):
+        log.questions.append(Question(_past(stage, f"clip-{k}"), rows, (rows * 7 % 24).astype(np.float32), k + 4))
+    bound = {name: Linear(m, c) for name, m in {"good": good, "worse": worse}.items()}
+    assert gate.judge(good, bound["good"], None, log).released
+    assert not gate.judge(worse, bound["worse"], bound["good"], log).released
+    assert "popularity" in gate.judge(worse, bound["worse"], None, log).why
+    assert not gate.judge(nan, bound["good"], None, few).released
+    assert gate.judge(worse, bound["worse"], bound["good"], few).released  # too few to tell
+
+
+def test_figures_are_what_they_say():
+    example = Example(History(np.zeros(0, np.int32), np.zeros(0, np.float32), ()), np.arange(4),
+                      np.array([True, False, False, True]), np.zeros(4))  # fmt: skip
+    assert area(np.array([3.0, 2.0, 1.0, 0.0]), example) == 0.5
+    assert area(np.zeros(4), example) == 0.5 and area(np.array([9.0, 1, 1, 8]), example) == 1.0
+    scores = np.arange(100.0)
+    assert hit(scores, 80) == 1.0 and hit(scores, 79) == 0.0 and hit(np.zeros(40), 3) == 0.5
+    worse = paired([0.0, 0, 1, 0] * 50, [1.0, 1, 1, 0] * 50)
+    assert worse.high < 0 and worse.mean == pytest.approx(-0.5)
+
+
+def test_duplicates_late_entries_and_held_out_slates_do_not_teach():
+    lessons = Lessons("US")
+    stage = Stage(40)
+    for item in stage.world.catalogue.publications:
+        assert item is not None
+        lessons.take(item)
+    views = [View(device="v", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000, duration_ms=6000,
+                  slate=f"s{k // 5}") for k in range(40)]  # fmt: skip
+    for view in views:
+        lessons.take(view)
+    learned, aside = lessons.statistics.examples, sum(e.rows.size for e in lessons.log.examples)
+    assert learned > 20 and learned + aside >= 34
+    for view in views:
+        lessons.take(view)
+    late = View(device="v", outbox=99, stamp=views[3].stamp, item="clip-3", dwell_ms=6000, duration_ms=6000)
+    lessons.take(late)
+    assert lessons.statistics.examples == learned and lessons.world.duplicates == 40
+
+
+def test_likes_of_a_theme_turn_the_next_slate():
+    stage = Stage(120, themes=12)
+    model = Linear(Statistics(stage.world.catalogue).solve(), stage.world.catalogue)
+    three = [f"clip-{k}" for k in (3, 15, 27)]
+    watched = [ContextEvent(item=i, dwell_ms=3000, duration_ms=6000) for i in three]
+    liked = watched + [ContextEvent(item=i, action="like") for i in three]
+
+    def share(context: list[ContextEvent]) -> int:
+        got = items(stage.ask(predict=model, n=10, request="r", context=context))
+        return sum(int(i.split("-")[1]) % 12 == 3 for i in got)
+
+    assert share(liked) >= share(watched) + 3

@@ -1,0 +1,133 @@
+"""A peer that lies, forges or asks for too much: it gets a refusal, and our log stays as it is."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from keeper_world import World, view
+
+from holdfast.adapters.log_streams import Streams
+from holdfast.core.asks import BlobPart, Chunk, Failed, Follow, Range, Run, decode_answer, encode
+from holdfast.core.chain import digest_of
+from holdfast.core.classes import Class
+from holdfast.core.errors import Broken, HoldfastError
+from holdfast.core.log.continuity import Key
+from holdfast.region.keeper_serve import OPEN_ASKS_PEER_MAX
+
+P = Class.PERSONAL
+
+
+async def nothing(_key: Key, _first: int, _last: int) -> list[bytes]:
+    return []
+
+
+def test_what_a_peer_offers_makes_no_stream_and_no_epoch_unless_its_origin_sealed_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with World(tmp_path, us_east="US", us_west="US") as w:
+            w.start_nats("us-west")
+            await w.start("us-east")
+            east, keeper = await w.client("us-east"), w.keepers["us-east"][0]
+            for k in range(1, 4):
+                a = await east.append(P, [view(k)])
+            rows = await keeper.store.read(keeper.store.copies[Key(a.chain, a.epoch)], 1, 3)
+            before, streams = set(keeper.store.copies), await Streams(east.wire).names()
+            alike = f"{a.epoch}-{digest_of(rows[1]).hex()[:12]}"  # our own row, offered as another branch of it
+            for bad in (
+                Run("x", "e", 1, [b"?"]),
+                Run("personal/us-west", "e", 1, [b"?"]),
+                Run("personal/us-west", "e.>", 1, []),
+                Run("personal/us-east", "0123456789ab", 1, [rows[0]]),
+                Run(a.chain, a.epoch, a.n + 1, [rows[0]]),
+                Run(a.chain, a.epoch, 2, [rows[0]]),
+                Run(a.chain, a.epoch + "-000000000000", 1, [rows[0]]),
+            ):
+                with pytest.raises(HoldfastError):
+                    await keeper.intake.take(P, bad, [], nothing)
+            assert set(keeper.store.copies) == before
+            assert (await Streams(east.wire).names()).keys() == streams.keys()
+            await keeper.intake.take(P, Run(a.chain, alike, 2, [rows[1]]), [(1, 1)], nothing)
+            b = await east.append(P, [view(9)])
+            assert (b.epoch, b.n) == (a.epoch, a.n + 1), "nobody made us leave our epoch"
+            await east.close()
+
+    asyncio.run(run())
+
+
+def test_a_fork_far_behind_large_blocks_is_found(tmp_path: Path) -> None:
+    """The peer's answers take 1 MB, the blocks before the fork more."""
+
+    async def run() -> None:
+        async with World(tmp_path, us_east="US") as w:
+            await w.start("us-east")
+            east, keeper = await w.client("us-east"), w.keepers["us-east"][0]
+            for k in range(1, 6):
+                a = await east.append(P, [view(k)])
+            copy = keeper.store.copies[Key(a.chain, a.epoch)]
+            rows = await keeper.store.read(copy, 1, 5)
+            asked: list[tuple[int, int]] = []
+
+            async def one_by_one(_key: Key, first: int, last: int) -> list[bytes]:
+                asked.append((first, last))
+                return rows[first - 1 : first]
+
+            other = [b"another block 5"]
+            assert await keeper.intake._parting(copy, Run(a.chain, a.epoch, 5, other), one_by_one) == (5, other)
+            assert asked == [(1, 4), (2, 4), (3, 4), (4, 4)]
+            await east.close()
+
+    asyncio.run(run())
+
+
+def test_greedy_or_malformed_asks_cost_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with World(tmp_path, us_east="US", us_west="US") as w:
+            await w.start("us-east")
+            w.start_nats("us-west")
+            east, keeper = await w.client("us-east"), w.keepers["us-east"][0]
+            a = await east.append(P, [view(1)])
+            keeper.store.copies[Key(a.chain, a.epoch)].ring.clear()
+            await east.ask(P, Range(chain=a.chain, epoch=a.epoch, first=1, last=1, max_bytes=0))
+            assert not keeper.store.suspects, "a question is no damage"
+            for part in (BlobPart(sha="0" * 64, size=-1), BlobPart(sha="0" * 64, offset=2**63)):
+                with pytest.raises(HoldfastError):
+                    await east.ask(P, part)
+            wait = encode(Follow(have={a.chain: {a.epoch: a.n}}, wait_ms=3000))
+            peer = [
+                asyncio.create_task(keeper.server.answer("hf.ask.personal.us-west", wait, _drop))
+                for _ in range(OPEN_ASKS_PEER_MAX)
+            ]
+            await asyncio.sleep(0.05)
+            got: list[bytes] = []
+            await keeper.server.answer("hf.ask.personal.us-west", encode(Follow()), got.append)
+            assert isinstance(decode_answer(got[0]), Failed)
+            assert (await east.heads(P)).chains, "others are answered as ever"
+            for task in peer:
+                task.cancel()
+            await east.close()
+
+    asyncio.run(run())
+
+
+def _drop(_answer: bytes) -> None:
+    """Nobody reads it."""
+
+
+def test_an_answer_of_another_kind_is_an_error_that_callers_handle(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with World(tmp_path, us_east="US") as w:
+            w.start_nats("us-east")
+            liar, client = await w.client("us-east"), await w.client("us-east")
+
+            async def lie(msg) -> None:
+                await msg.respond(encode(Chunk(b"", -1)))
+
+            await liar.nats.subscribe("hf.ask.personal.local", cb=lie)
+            await liar.nats.flush()
+            with pytest.raises(Broken, match="Chunk"):
+                await client.heads(P)
+            with pytest.raises(Broken, match="Chunk"):
+                await client.follow(P, Follow(wait_ms=10))
+            await liar.close()
+            await client.close()
+
+    asyncio.run(run())

@@ -1,0 +1,81 @@
+// What the page says, in one place. Plain, short, no blame; a state is a shape and a word, never colour alone. Pure.
+
+export const RUNGS = ['FULL', 'STALE', 'LINEAR', 'REGIONAL', 'SHELF', 'DEVICE']
+
+/** What each rung means to a person: `is` in a line, what still works, what does not. */
+export const MEANING = {
+  FULL: { is: 'Everything is working.', works: ['A feed chosen for you, moment by moment', 'Likes, comments, uploads'], not: [] },
+  STALE: {
+    is: 'Chosen for you by an older model.',
+    works: ['A feed chosen for you', 'Likes, comments, uploads'], not: ['The model has not learned from the last hours'],
+  },
+  LINEAR: {
+    is: 'Chosen for you by what people watch together.',
+    works: ['A feed that follows your last fifty acts', 'Likes, comments, uploads'], not: ['The larger model that looks further back'],
+  },
+  REGIONAL: {
+    is: 'Showing what people here like.',
+    works: ['Popular videos, none of them twice', 'This device orders them by what you just watched'], not: ['A choice made for you by a region'],
+  },
+  SHELF: {
+    is: 'Showing the last published shelf.',
+    works: ['Approved videos from a signed list', 'This device orders them by what you just watched'], not: ['New videos', 'A choice made for you by a region'],
+  },
+  DEVICE: {
+    is: 'No region answers. Playing what this device holds.',
+    works: ['Swiping: this device chooses by what you just watched', 'Likes and comments: they wait here and are sent by themselves'],
+    not: ['New videos', 'Comments of others', 'Uploads'],
+  },
+}
+
+export function clockTime(ms) {
+  return new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false })
+}
+
+export function exactTime(ms) {
+  return new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })
+}
+
+/** A span in words: "3 s", "2 min", "4 h". */
+export function span(seconds) {
+  if (!Number.isFinite(seconds)) return 'unknown'
+  if (seconds < 1) return 'under 1 s'
+  if (seconds < 90) return `${Math.round(seconds)} s`
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`
+}
+
+export function count(n) {
+  return n >= 10_000 ? `${(n / 1000).toFixed(n >= 100_000 ? 0 : 1)}k` : String(n)
+}
+
+const things = (n) => (n === 1 ? '1 thing you did waits' : `${n} things you did wait`)
+
+/**
+ * The rung mark's line. `state`: {rung, via, region, home, jurisdiction, out: [{name, since}], waiting}.
+ * Returns {line, tone}: tone is well | degraded | lost; an empty line means that the mark is only a dot or ticks.
+ */
+export function badge({ rung, via, region, home, jurisdiction, out = [], waiting = 0 }) {
+  const gone = out.find((r) => r.name === home && r.name !== region)
+  const since = gone ? ` since ${clockTime(gone.since)}` : ''
+  if (rung === 'DEVICE') {
+    const kept = waiting ? ` ${things(waiting)} here and will be sent.` : ' Keep swiping.'
+    return { line: `No region answers${since}. Playing what this device holds.${kept}`, tone: 'lost' }
+  }
+  if (via === 'foreign') {
+    const kept = waiting ? ` ${things(waiting)} here.` : ''
+    const line = `Your region does not answer${since}. Public videos from ${region}, ordered on this device; nothing about you leaves the ${jurisdiction}.${kept}`
+    return { line, tone: 'degraded' }
+  }
+  if (gone) return { line: `${home} does not answer${since}. Your feed goes on from ${region}; your likes are kept.`, tone: 'degraded' }
+  if (RUNGS.indexOf(rung) >= RUNGS.indexOf('REGIONAL')) return { line: MEANING[rung].is, tone: 'degraded' }
+  return { line: '', tone: 'well' }
+}
+
+/** One region's card, in a word. `power`: on | off | starting | undefined. */
+export function regionWord(power, healthy, heard) {
+  if (power === 'off') return { word: 'dark', tone: 'lost', shape: '×' }
+  if (power === 'starting') return { word: 'starting', tone: 'degraded', shape: '◐' }
+  if (!heard) return { word: 'not heard yet', tone: 'degraded', shape: '◐' }
+  return healthy ? { word: 'serving', tone: 'well', shape: '●' } : { word: 'no answer', tone: 'lost', shape: '×' }
+}
