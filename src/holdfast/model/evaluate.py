@@ -68,7 +68,8 @@ def scored(model: Linear, history: History, rows: Array, heat: Array, catalogue:
     """Return float32[K]: the score that the LINEAR rung gives these rows with this model."""
     taste = value.taste_of(rows, value.tastes(history, catalogue), catalogue)
     linear = model.scores([history])[0][rows]
-    return value.score(value.parts(linear, model.trust, taste, heat, np.zeros(rows.size, np.float32)), Rung.LINEAR)
+    columns = {"next": linear, "taste": taste, "heat": heat}
+    return value.score(value.parts(Rung.LINEAR, columns, rows.size, model.trust), Rung.LINEAR)
 
 
 def ask(model: Linear, example: Example) -> float:

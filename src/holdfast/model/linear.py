@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.catalogue import TAGS_PER_ITEM, Catalogue
 from holdfast.core.errors import Broken
+from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.viewer import History
 
 Array = NDArray[Any]
@@ -140,6 +141,8 @@ def faded(history: History) -> Array:
 class Linear:
     """A model bound to one catalogue: what the pipeline calls `Predict`."""
 
+    parts: tuple[str, ...] = ("next",)
+
     def __init__(self, model: LinearModel, catalogue: Catalogue, release: str = "") -> None:
         self.release = release
         self.trust = model.examples / (model.examples + TRUST_HALF)
@@ -154,6 +157,10 @@ class Linear:
         self._tag_share = np.zeros(1, np.float32)
         self._creator_share = np.zeros(1, np.float32)
         self._per_tag = np.zeros(0, np.float32)
+
+    def read(self, histories: Sequence[History]) -> "Reading":
+        """Take in the histories of one call."""
+        return Reading(self.scores(histories))
 
     def scores(self, histories: Sequence[History]) -> Array:
         """Return float32[B, n]: how likely each catalogue row is watched long next. 0.3 ms each at n = 6k, D = 3k."""
@@ -204,6 +211,28 @@ class Linear:
         self._per_tag = (1.0 / np.maximum(per_item, 1)).astype(np.float32)
         self._tag_share = _share(tags[live].ravel(), len(c.tags.all), TAG_OUT)
         self._creator_share = _share(c.creator[:n][live], len(c.creators.all), CREATOR_OUT)
+
+
+class Reading:
+    """The scores of the histories of one call: float32[B, n]."""
+
+    def __init__(self, scores: Array) -> None:
+        self._scores = scores
+
+    def retrieve(self, k: int, eligible: Sequence[Eligible]) -> list[tuple[Array, Array]]:
+        """Return the k best eligible rows of each history with their scores."""
+        found: list[tuple[Array, Array]] = []
+        for scores, one in zip(self._scores, eligible, strict=True):
+            masked = np.where(one.allowed, scores, -np.inf)
+            masked[one.barred] = -np.inf
+            rows = np.argpartition(-masked, k - 1)[:k] if k < masked.size else np.arange(masked.size)
+            rows = rows[np.isfinite(masked[rows])]
+            found.append((rows, scores[rows]))
+        return found
+
+    def score(self, rows: Sequence[Array]) -> list[Array]:
+        """Return per history float32[K, 1]."""
+        return [scores[at][:, None] for scores, at in zip(self._scores, rows, strict=True)]
 
 
 def _share(numbers: Array, size: int, weight: float) -> Array:

@@ -101,8 +101,8 @@ class NodeFeed:
             now_us=state.now_us(), seed=self._seed, rung=state.ladder.rung, shelf=tuple(i.item for i in state.shelf),
             without=cost.plan(BUDGET_US, len(batch), state.world.catalogue.n),
         )
-        predict = state.model.predict if state.model else None
-        results = pipeline.run([w.query for w in batch], state.world, predict, budget)
+        predictors = {Rung.LINEAR: state.model.predict} if state.model else {}
+        results = pipeline.run([w.query for w in batch], state.world, predictors, budget)
         words = ladder.standing(state.ladder, best, lacks, state.now_s())
         for waiting, result in zip(batch, results, strict=True):
             slate = self._dress(waiting, result, budget, words)

@@ -23,7 +23,7 @@ from holdfast.core.classes import Class
 from holdfast.core.entries import Incident
 from holdfast.core.errors import Degraded
 from holdfast.core.feed.ladder import Ladder, Rung
-from holdfast.core.feed.pipeline import Predict
+from holdfast.core.feed.predict import Predict
 from holdfast.core.feed.shapes import ModelFacts, SlateItem
 from holdfast.core.feed.world import World
 from holdfast.core.hlc import Hlc

@@ -58,7 +58,8 @@ class Stage:
 
     def ask(self, viewer: str = "v", predict=None, rung: Rung = Rung.LINEAR, shelf=(), **request) -> Result:
         budget = Budget(self.now + 1000, 7, rung, tuple(shelf))
-        return run([Query(viewer, FeedRequest(**request))], self.world, predict, budget)[0]
+        predictors = {Rung.LINEAR: predict} if predict else {}
+        return run([Query(viewer, FeedRequest(**request))], self.world, predictors, budget)[0]
 
 
 def items(result: Result) -> list[str]:

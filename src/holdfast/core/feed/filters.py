@@ -1,8 +1,11 @@
 """Filters: what may not be shown to this viewer now, each by name, so that "why not" has an answer.
 
+There are two kinds. A *mask* says of every row whether it may be offered at all; a *list* names the rows that one
+viewer may not have. Both are handed to the sources, which look past them, so that filtering never leaves a source short.
+
 Every filter says what "no answer" means; for safety it means no: a video this region holds no ruling for is removed.
-The last two are soft. When nothing would be left, first what was served a moment ago may be offered again, then,
-honestly marked, what was seen.
+The last three lists are soft. When nothing would be left, first what was served a moment ago may be offered again,
+then, honestly marked, what was seen.
 """
 
 from collections.abc import Callable
@@ -11,60 +14,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.feed.sources import FOLLOWING, Candidates
 from holdfast.core.feed.viewer import Viewer
 from holdfast.core.feed.world import World
-from holdfast.core.rulings import STRICTNESS
 
 Array = NDArray[Any]
-Filter = Callable[[Candidates, Viewer, World], Array]
+Mask = Callable[[Viewer, World], Array | None]
+Rows = Callable[[Viewer, World], Array]
+NONE = np.zeros(0, np.int64)
 
 
-def ruled(c: Candidates, viewer: Viewer, world: World) -> Array:
-    """Not live, not ruled, or ruled away. `limit` passes only to followers; `age` never (no age is known yet)."""
-    verdict = world.catalogue.verdict[c.rows]
-    allow = verdict == STRICTNESS["allow"]
-    limit = (verdict == STRICTNESS["limit"]) & (c.source == FOLLOWING)
-    return ~(world.catalogue.live[c.rows] & (allow | limit))
-
-
-def own(c: Candidates, viewer: Viewer, world: World) -> Array:
+def own(viewer: Viewer, world: World) -> Array:
     """Published by the viewer."""
-    number = world.catalogue.creators.of.get(viewer.query.viewer, -2)
-    return world.catalogue.creator[c.rows] == number
+    number = world.catalogue.creators.of.get(viewer.query.viewer)
+    return NONE if number is None else np.flatnonzero(world.catalogue.creator[: world.catalogue.n] == number)
 
 
-def hidden(c: Candidates, viewer: Viewer, world: World) -> Array:
+def hidden(viewer: Viewer, world: World) -> Array:
     """The viewer said "not interested"."""
-    return _in(c.rows, viewer.profile.hidden, world)
+    del world
+    return _rows(viewer.profile.hidden)
 
 
-def excluded(c: Candidates, viewer: Viewer, world: World) -> Array:
+def excluded(viewer: Viewer, world: World) -> Array:
     """The device holds it in its buffer."""
-    return _in(c.rows, viewer.excluded, world)
+    del world
+    return _rows(viewer.excluded)
 
 
-def seen(c: Candidates, viewer: Viewer, world: World) -> Array:
+def seen(viewer: Viewer, world: World) -> Array:
     """Seen, by the region's record or by the device's."""
-    return _in(c.rows, viewer.seen, world)
+    del world
+    return _rows(viewer.seen)
 
 
-def in_hand(c: Candidates, viewer: Viewer, world: World) -> Array:
+def in_hand(viewer: Viewer, world: World) -> Array:
     """Served to this viewer a moment ago."""
-    return _in(c.rows, viewer.in_hand, world)
+    del world
+    return _rows(viewer.in_hand)
 
 
-def _in(rows: Array, members: "set[int] | dict[int, int]", world: World) -> Array:
-    if not members:
-        return np.zeros(rows.size, bool)
-    mask = np.zeros(world.catalogue.n, bool)
-    mask[np.fromiter(members, np.int64, len(members))] = True
-    return mask[rows]
+def _rows(members: "set[int] | dict[int, int]") -> Array:
+    return np.fromiter(members, np.int64, len(members)) if members else NONE
 
 
-# name, filter; the order is the order of blame: a video removed by two filters is put down to the first
-TABLE: tuple[tuple[str, Filter], ...] = (
-    ("ruled", ruled),
+# name, filter → bool[n] of what passes, or None when this query does not ask for it. `ruled` (not live, not ruled here
+# or ruled away) comes before these, as `Stock.allowed`: it is the same for all.
+MASKS: tuple[tuple[str, Mask], ...] = ()
+# name, filter → int64 rows to remove; the order is the order of blame: a video removed by two is put down to the first
+LISTS: tuple[tuple[str, Rows], ...] = (
     ("own", own),
     ("hidden", hidden),
     ("excluded", excluded),
@@ -80,18 +77,35 @@ RELAXED: tuple[frozenset[str], ...] = (
 )
 
 
-def sift(c: Candidates, viewer: Viewer, world: World) -> tuple[Array, dict[str, Array], bool]:
-    """Return (bool[K] kept, removed rows by filter, rewatch): with as few filters relaxed as leave anything."""
-    masks = [(name, check(c, viewer, world)) for name, check in TABLE]
-    kept = np.zeros(c.rows.size, bool)
+def masks(viewer: Viewer, world: World, allowed: Array) -> tuple[Array, dict[str, Array]]:
+    """Return (bool[n] what this query may be offered, removed rows by filter); `allowed` itself if nothing is asked."""
     removed: dict[str, Array] = {}
-    for relaxed in RELAXED:
-        kept[:] = True
-        removed = {}
-        for name, mask in masks:
-            if name not in relaxed:
-                removed[name] = c.rows[mask & kept]
-                kept &= ~mask
-        if kept.any():
-            return kept, removed, "seen" in relaxed
-    return kept, removed, False
+    for name, check in MASKS:
+        passes = check(viewer, world)
+        if passes is not None:
+            removed[name] = np.flatnonzero(allowed & ~passes)
+            allowed = allowed & passes
+    return allowed, removed
+
+
+def lists(viewer: Viewer, world: World) -> dict[str, Array]:
+    """Return the rows that each list names, allowed or not."""
+    return {name: rows(viewer, world) for name, rows in LISTS}
+
+
+def barred(lists: dict[str, Array], relaxed: frozenset[str]) -> Array:
+    """Return int64[M]: all rows of the lists that are not relaxed; a row may come twice."""
+    return np.concatenate([rows for name, rows in lists.items() if name not in relaxed])
+
+
+def blame(lists: dict[str, Array], relaxed: frozenset[str], allowed: Array, marks: Array) -> dict[str, Array]:
+    """Return the allowed rows that each list removed, each once. `marks`: bool[n], all False, and so given back."""
+    removed: dict[str, Array] = {}
+    for name, rows in lists.items():
+        if name not in relaxed:
+            mine = rows[allowed[rows] & ~marks[rows]] if rows.size else rows
+            marks[mine] = True
+            removed[name] = mine
+    for rows in removed.values():
+        marks[rows] = False
+    return removed

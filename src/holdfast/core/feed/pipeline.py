@@ -1,7 +1,7 @@
 """The feed: gather, then decide. One synchronous, pure call turns requests into slates.
 
-    sources → filters → value → slate → guard          once per query, on the rung it stands on
-                                  └─ breach: one rung down and again; the last rung needs nothing
+    filters → sources → value → slate → guard          all queries that stand on a rung together, rung by rung
+                                  └─ breach: that query again, one rung down; the last rung needs nothing
 
 Time, chance and place are arguments (`Budget`), so any slate can be made again from the same world. The result keeps
 what was retrieved, what was removed and by which filter, and what was chosen: "why this" and "why not" cost nothing.
@@ -9,36 +9,20 @@ what was retrieved, what was removed and by which filter, and what was chosen: "
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.feed import filters, guard, slate, sources, value
 from holdfast.core.feed.ladder import Rung
+from holdfast.core.feed.predict import Eligible, Predict, Predictors
 from holdfast.core.feed.slate import Pick
-from holdfast.core.feed.sources import Stock
-from holdfast.core.feed.viewer import Budget, History, Query, Viewer, see
+from holdfast.core.feed.sources import Candidates, Stock
+from holdfast.core.feed.viewer import Budget, Query, Viewer, see
 from holdfast.core.feed.world import World
 
 Array = NDArray[Any]
-
-
-class Predict(Protocol):
-    """What the pipeline asks of a model. Pure: the same histories give the same scores.
-
-    `trust` in 0..1 says how much it has learned.
-    """
-
-    trust: float
-
-    def scores(self, histories: Sequence[History]) -> Array:
-        """Return float32[B, n]: how likely each catalogue row is watched long next."""
-        ...
-
-    def because(self, history: History, row: int) -> list[tuple[int, float]]:
-        """Return (index into the history, contribution) of what speaks most for `row`, strongest first."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +56,33 @@ class Result:
         return next((i for i, c in enumerate(self.chosen) if c.how == "drawn"), -1)
 
 
-def run(queries: Sequence[Query], world: World, predict: Predict | None, budget: Budget) -> list[Result]:
-    """Answer every query. `predict` is None when no model is at hand: then no rung above REGIONAL is tried."""
+def run(queries: Sequence[Query], world: World, predictors: Predictors, budget: Budget) -> list[Result]:
+    """Answer every query. A rung above REGIONAL that `predictors` does not name is not tried."""
     viewers = [see(query, world, budget) for query in queries]
-    stock = sources.stock(world, budget)
-    scores = _linear(viewers, predict, budget)
-    trust = predict.trust if predict else 0.0
-    return [_answer(viewer, stock, scores.get(i), trust, world, budget) for i, viewer in enumerate(viewers)]
+    stock = Stock(world, budget)
+    done: dict[int, Result] = {}
+    breached: dict[int, list[str]] = {i: [] for i in range(len(viewers))}
+    for rung in (r for r in Rung if r < Rung.DEVICE):
+        asking = [i for i, viewer in enumerate(viewers) if i not in done and viewer.rung <= rung]
+        predict = _model(rung, predictors, budget)
+        if not asking or (rung < Rung.REGIONAL and predict is None):
+            continue
+        group = [viewers[i] for i in asking]
+        results = _shelf(group, world, budget) if rung is Rung.SHELF else _at(rung, group, predict, stock, world)
+        for i, result in zip(asking, results, strict=True):
+            wrong = guard.breaches(_rows(result), result.rewatch, viewers[i])
+            if wrong:
+                breached[i] += [f"{rung.name}: {what}" for what in wrong]
+            else:
+                done[i] = result
+    for i, viewer in enumerate(viewers):
+        done.setdefault(i, Result(viewer, Rung.DEVICE, [])).breaches = breached[i]
+    return [done[i] for i in range(len(viewers))]
 
 
-def _linear(viewers: list[Viewer], predict: Predict | None, budget: Budget) -> dict[int, Array]:
-    asking = [i for i, v in enumerate(viewers) if v.rung <= Rung.LINEAR and not v.public]
-    if predict is None or "next" in budget.without or not asking:
-        return {}
-    batch = predict.scores([viewers[i].history for i in asking])
-    return dict(zip(asking, batch, strict=True))
-
-
-def _answer(
-    viewer: Viewer, stock: Stock, linear: Array | None, trust: float, world: World, budget: Budget
-) -> Result:
-    breached: list[str] = []
-    start = max(viewer.rung, Rung.LINEAR if linear is not None else Rung.REGIONAL)
-    for rung in (r for r in Rung if start <= r < Rung.DEVICE):
-        shelf = rung is Rung.SHELF
-        result = _from_shelf(viewer, world, budget) if shelf else _at(rung, viewer, stock, linear, trust, world)
-        wrong = guard.breaches(_rows(result), result.rewatch, viewer)
-        if not wrong:
-            result.breaches = breached
-            return result
-        breached += [f"{rung.name}: {what}" for what in wrong]
-    return Result(viewer, Rung.DEVICE, [], breaches=breached)
+def _model(rung: Rung, predictors: Predictors, budget: Budget) -> Predict | None:
+    dropped = "next" in budget.without or ("network" in budget.without and rung < Rung.LINEAR)
+    return None if dropped else predictors.get(rung)
 
 
 def _rows(result: Result) -> list[int]:
@@ -110,31 +90,90 @@ def _rows(result: Result) -> list[int]:
     return [c.row if c.row >= 0 else -2 - i for i, c in enumerate(result.chosen)]
 
 
-def _at(rung: Rung, viewer: Viewer, stock: Stock, linear: Array | None, trust: float, world: World) -> Result:
-    found = sources.retrieve(viewer, rung, stock, linear, world)
-    kept, removed, rewatch = filters.sift(found, viewer, world)
-    if rewatch:  # everything was seen: look at all of it, the longest unseen first
-        found = sources.everything(stock)
-        kept, removed, rewatch = filters.sift(found, viewer, world)
-    rows, source = found.rows[kept], found.source[kept]
-    if rewatch:
-        last = np.array([viewer.seen.get(row, 0) for row in rows.tolist()], np.float64)
-        score = (last.max(initial=0.0) - last) / 1e6
-        order = np.lexsort((rows, -score))[: viewer.query.ask.n].tolist()
-        picks = [Pick(i, "rewatch") for i in order]
-        parts = np.zeros((rows.size, 0), np.float32)
+def _at(rung: Rung, group: list[Viewer], predict: Predict | None, stock: Stock, world: World) -> list[Result]:
+    """Answer queries on one rung: with as few filters relaxed as leave anything, and each on its own level of that."""
+    allowed, by_mask = zip(*(filters.masks(v, world, stock.allowed) for v in group), strict=True)
+    lists = [filters.lists(v, world) for v in group]
+    found: dict[int, tuple[Candidates, Array]] = {}
+    level: dict[int, frozenset[str]] = {}
+    for relaxed in filters.RELAXED:
+        empty = [i for i in range(len(group)) if i not in found or not found[i][0].rows.size]
+        if not empty:
+            break
+        level.update(dict.fromkeys(empty, relaxed))
+        eligible = [Eligible(allowed[i], filters.barred(lists[i], relaxed)) for i in empty]
+        if "seen" in relaxed:  # everything was seen: look at all of it, the longest unseen first
+            every = [sources.everything(e, stock) for e in eligible]
+            found.update({i: (c, _NOTHING) for i, c in zip(empty, every, strict=True)})
+        else:
+            found.update(
+                zip(empty, _ask(rung, [group[i] for i in empty], eligible, predict, stock, world), strict=True)
+            )
+    results: list[Result] = []
+    for i, viewer in enumerate(group):
+        candidates, parts = found[i]
+        result = Result(viewer, rung, [], "seen" in level[i], candidates.retrieved)
+        result.removed = by_mask[i] | filters.blame(lists[i], level[i], stock.allowed, stock.marks)
+        result.chosen = (_longest_unseen if result.rewatch else _best)(result, candidates, parts, stock, world)
+        results.append(result)
+    return results
+
+
+_NOTHING = np.zeros((0, 0), np.float32)
+
+
+def _ask(
+    rung: Rung, group: list[Viewer], eligible: list[Eligible], predict: Predict | None, stock: Stock, world: World
+) -> list[tuple[Candidates, Array]]:
+    """Gather candidates for every viewer and say what is known of each: (candidates, float32[K, P] parts)."""
+    if predict is None:
+        found = [sources.gather(v, e, None, stock, world) for v, e in zip(group, eligible, strict=True)]
+        said: list[dict[str, Array]] = [{} for _ in group]
+        trust = 0.0
     else:
-        taste = value.taste_of(rows, value.tastes(viewer.history, world.catalogue), world.catalogue)
-        parts = value.parts(found.linear[kept], trust, taste, stock.heat[rows], source == sources.FOLLOWING)
-        score = value.score(parts, rung)
-        picks = slate.choose(rows, score, stock.debut[rows], viewer.query.ask.n, world.catalogue, viewer.draw)
-    items = world.catalogue.items.all
-    chosen: list[Chosen] = []
-    for p in picks:
-        row, found_by = int(rows[p.at]), sources.NAMES[int(source[p.at])]
-        why = tuple(float(x) for x in parts[p.at])
-        chosen.append(Chosen(items[row], row, found_by, float(score[p.at]), why, p.how, p.propensity))
-    return Result(viewer, rung, chosen, rewatch, found.retrieved, removed)
+        reading, trust = predict.read([v.history for v in group]), predict.trust
+        retrieved = reading.retrieve(sources.CANDIDATES, eligible)
+        found = [
+            sources.gather(v, e, rows, stock, world) for v, e, (rows, _) in zip(group, eligible, retrieved, strict=True)
+        ]
+        scores = reading.score([c.rows for c in found])
+        said = [dict(zip(predict.parts, columns.T, strict=True)) for columns in scores]
+    for viewer, candidates, columns in zip(group, found, said, strict=True):
+        rows = candidates.rows
+        columns["heat"] = stock.heat[rows]
+        if rung <= Rung.LINEAR:
+            columns["taste"] = value.taste_of(rows, value.tastes(viewer.history, world.catalogue), world.catalogue)
+            columns["followed"] = candidates.source == sources.FOLLOWING
+    parts = [value.parts(rung, columns, c.rows.size, trust) for columns, c in zip(said, found, strict=True)]
+    return list(zip(found, parts, strict=True))
+
+
+def _best(result: Result, found: Candidates, parts: Array, stock: Stock, world: World) -> list[Chosen]:
+    """Order the candidates by their score, as a person wants to swipe through them."""
+    viewer, rows = result.viewer, found.rows
+    score = value.score(parts, result.rung)
+    picks = slate.choose(rows, score, stock.debut[rows], viewer.query.ask.n, world.catalogue, viewer.draw)
+    return [_chosen(p, found, float(score[p.at]), tuple(parts[p.at].tolist()), result.rung, world) for p in picks]
+
+
+def _longest_unseen(result: Result, found: Candidates, parts: Array, stock: Stock, world: World) -> list[Chosen]:
+    """Offer what was seen, the longest unseen first."""
+    del parts, stock
+    viewer = result.viewer
+    last = np.array([viewer.seen.get(row, 0) for row in found.rows.tolist()], np.float64)
+    score = (last.max(initial=0.0) - last) / 1e6
+    order = np.lexsort((found.rows, -score))[: viewer.query.ask.n].tolist()
+    return [_chosen(Pick(i, "rewatch"), found, float(score[i]), (), result.rung, world) for i in order]
+
+
+def _chosen(pick: Pick, found: Candidates, score: float, parts: tuple[float, ...], rung: Rung, world: World) -> Chosen:
+    row, source = int(found.rows[pick.at]), int(found.source[pick.at])
+    name = sources.NETWORK if source == sources.MODEL and rung < Rung.LINEAR else sources.NAMES[source]
+    return Chosen(world.catalogue.items.all[row], row, name, score, parts, pick.how, pick.propensity)
+
+
+def _shelf(group: list[Viewer], world: World, budget: Budget) -> list[Result]:
+    return [_from_shelf(viewer, world, budget) for viewer in group]
 
 
 def _from_shelf(viewer: Viewer, world: World, budget: Budget) -> Result:

@@ -1,6 +1,6 @@
 """Sources: where candidates come from. Each one offers its best, and says so.
 
-A source takes enough that no filter can empty it: CANDIDATES plus as many as this viewer's filters can remove. Then
+A source looks past what this viewer may not have, and goes on until it has CANDIDATES or there is nothing more. So
 whatever remains unseen in the catalogue is found, and "you have seen everything" is a fact, not an accident.
 """
 
@@ -10,75 +10,93 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.feed.ladder import Rung
+from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.viewer import Budget, Viewer
 from holdfast.core.feed.world import World
 from holdfast.core.rulings import STRICTNESS
 
 Array = NDArray[Any]
 
-CANDIDATES = 200  # per source, beyond what the filters can take away
+CANDIDATES = 200  # per source
 DEBUT_VIEWS = 20  # N: qualified impressions a new video is owed
 DEBUT_AGE_US = 24 * 3600 * 1_000_000  # T: within a day
 AGE_MAX_US = 365 * 86_400 * 1_000_000  # older videos are reached by link, not by the feed
+HOT = 4096  # of the warmest videos are put in order at once; who has seen all of these has the rest ordered too
 
-FOLLOWING, LINEAR, TRENDING, DEBUT = range(4)  # a video found twice is put down to the first
+FOLLOWING, MODEL, TRENDING, DEBUT = range(4)  # a video found twice is put down to the first
 NAMES = ("following", "linear", "trending", "debut")
+NETWORK = "retrieved"  # what MODEL is called when a network retrieved
 
 
-@dataclass(frozen=True, slots=True)
 class Stock:
     """What all queries of one call share. bool[n] masks and float64[n] columns over catalogue rows."""
 
-    allowed: Array  # ruled `allow` here, live, not too old
-    rows: Array  # int64: the rows of `allowed`
-    heat: Array
-    debut: Array  # owed their first impressions
+    def __init__(self, world: World, budget: Budget) -> None:
+        c = world.catalogue
+        n = c.n
+        age = budget.now_us - c.published[:n]
+        self.allowed: Array = c.allowed() & (age < AGE_MAX_US)  # ruled `allow` here, live, not too old
+        self.heat: Array = c.heat(c.newest_us)
+        self.debut: Array = self.allowed & (c.views[:n] < DEBUT_VIEWS) & (age < DEBUT_AGE_US)  # owed impressions
+        if "debut" in budget.without:
+            self.debut[:] = False
+        self.debuts: Array = np.flatnonzero(self.debut)
+        self.marks: Array = np.zeros(n, bool)  # scratch: all False between two uses
+        self._order: Array | None = None
+        self._whole = False
+
+    @property
+    def rows(self) -> Array:
+        """int64: the rows of `allowed`."""
+        return np.flatnonzero(self.allowed)
+
+    def hot(self, depth: int) -> Array:
+        """Return at least the `depth` warmest allowed rows, warmest first; all of them if there are fewer."""
+        if self._order is None or (self._order.size < depth and not self._whole):
+            rows = self.rows
+            self._whole = depth > HOT or rows.size <= HOT
+            if not self._whole:
+                rows = rows[np.argpartition(-self.heat[rows], HOT - 1)[:HOT]]
+            self._order = rows[np.argsort(-self.heat[rows], kind="stable")]
+        return self._order
 
 
 @dataclass(slots=True)
 class Candidates:
-    """int64[K] rows, each once; int8[K] the source that found each; float32[K] next-item scores (0 below LINEAR)."""
+    """int64[K] rows, each once, and int8[K] the source that found each; how many each source retrieved."""
 
     rows: Array
     source: Array
-    linear: Array
     retrieved: dict[str, int]
 
 
-def stock(world: World, budget: Budget) -> Stock:
-    """Read from the world what every query of a call needs."""
-    c = world.catalogue
-    n = c.n
-    age = budget.now_us - c.published[:n]
-    allowed = c.allowed() & (age < AGE_MAX_US)
-    debut = allowed & (c.views[:n] < DEBUT_VIEWS) & (age < DEBUT_AGE_US)
-    if "debut" in budget.without:
-        debut[:] = False
-    return Stock(allowed, np.flatnonzero(allowed), c.heat(c.newest_us), debut)
-
-
-def retrieve(viewer: Viewer, rung: Rung, stock: Stock, linear: Array | None, world: World) -> Candidates:
-    """Ask every source of this rung. `linear`: float32[n] next-item scores of this viewer, or None."""
-    k = CANDIDATES + len(viewer.seen) + len(viewer.excluded) + len(viewer.in_hand) + len(viewer.profile.hidden)
+def gather(viewer: Viewer, eligible: Eligible, retrieved: Array | None, stock: Stock, world: World) -> Candidates:
+    """Ask every source for one viewer. `retrieved`: int64 rows that the rung's model found, None below LINEAR."""
     found: list[tuple[int, Array]] = []
-    personal = rung <= Rung.LINEAR and not viewer.public
-    if personal and viewer.profile.follows:
-        found.append((FOLLOWING, following(viewer, world)[-k:]))
-    if personal and linear is not None:
-        found.append((LINEAR, _top(stock.rows, linear, k)))
-    found.append((TRENDING, _top(stock.rows, stock.heat, k)))
-    found.append((DEBUT, np.flatnonzero(stock.debut)[-k:]))
+    marks = stock.marks
+    marks[eligible.barred] = True
+    if retrieved is not None and viewer.profile.follows:
+        rows = following(viewer, world)
+        if eligible.allowed is not stock.allowed:  # a rule of this request holds for those one follows as well
+            rows = rows[eligible.allowed[rows] | ~stock.allowed[rows]]
+        found.append((FOLLOWING, rows[~marks[rows]][-CANDIDATES:]))
+    if retrieved is not None:  # a model is not trusted with what may be shown
+        found.append((MODEL, retrieved[eligible.allowed[retrieved] & ~marks[retrieved]]))
+    found.append((TRENDING, _warmest(eligible, stock)))
+    found.append((DEBUT, _newest(eligible, stock)))
+    marks[eligible.barred] = False
     rows, first = np.unique(np.concatenate([r for _, r in found]), return_index=True)
-    source = np.concatenate([np.full(r.size, s, np.int8) for s, r in found])[first]
-    scores = linear[rows] if linear is not None and personal else np.zeros(rows.size, np.float32)
-    return Candidates(rows, source, scores, {NAMES[s]: int(r.size) for s, r in found})
+    source = np.repeat(np.array([s for s, _ in found], np.int8), [r.size for _, r in found])[first]
+    return Candidates(rows, source, {NAMES[s]: int(r.size) for s, r in found})
 
 
-def everything(stock: Stock) -> Candidates:
-    """Return the whole allowed catalogue: for the viewer who has seen all of it."""
-    rows = stock.rows
-    return Candidates(rows, np.full(rows.size, TRENDING, np.int8), np.zeros(rows.size, np.float32), {})
+def everything(eligible: Eligible, stock: Stock) -> Candidates:
+    """Return all that is eligible: for the viewer who has seen all of it."""
+    open_ = eligible.allowed.copy()
+    open_[eligible.barred] = False
+    rows = np.flatnonzero(open_)
+    del stock
+    return Candidates(rows, np.full(rows.size, TRENDING, np.int8), {NAMES[TRENDING]: int(rows.size)})
 
 
 def following(viewer: Viewer, world: World) -> Array:
@@ -89,8 +107,24 @@ def following(viewer: Viewer, world: World) -> Array:
     return np.flatnonzero(shown & np.isin(c.creator[:n], viewer.profile.followed()))
 
 
-def _top(rows: Array, score: Array, k: int) -> Array:
-    if rows.size <= k:
-        return rows
-    values = score[rows]
-    return rows[np.argpartition(values, rows.size - k)[rows.size - k :]]
+def _warmest(eligible: Eligible, stock: Stock) -> Array:
+    """The CANDIDATES warmest eligible rows. The barred ones are marked."""
+    depth = CANDIDATES + eligible.barred.size
+    while True:
+        hot = stock.hot(depth)
+        head = hot[:depth]
+        rows = head[~stock.marks[head]]
+        if eligible.allowed is not stock.allowed:
+            rows = rows[eligible.allowed[rows]]
+        if rows.size >= CANDIDATES or depth >= hot.size:
+            return rows[:CANDIDATES]
+        depth *= 4
+
+
+def _newest(eligible: Eligible, stock: Stock) -> Array:
+    """The CANDIDATES newest eligible debuts. The barred ones are marked."""
+    rows = stock.debuts
+    if eligible.allowed is not stock.allowed:
+        rows = rows[eligible.allowed[rows]]
+    rows = rows[-CANDIDATES - eligible.barred.size :]
+    return rows[~stock.marks[rows]][-CANDIDATES:]

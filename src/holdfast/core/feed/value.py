@@ -1,12 +1,16 @@
 """Value: one published table turns what is known of a candidate into one score.
 
-    score = Σ weight · part          every part lies in −1..1, per query
+    score = Σ weight · part
+
+On LINEAR and below every part lies in −1..1, scaled within the query. On FULL and STALE the model's parts are
+probabilities of what the viewer will do, and enter as they are.
 
 `next` is the model: what those who watched this went on to watch. `taste` is the viewer alone: how they received the
 candidate's tags so far, hides with a large negative weight. It needs no one else's data, so it turns at once and holds
 for a viewer unlike all others. `heat` breaks ties among strangers' favourites and carries viewers nobody knows yet.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,11 +23,17 @@ from holdfast.core.feed.viewer import History
 
 Array = NDArray[Any]
 
-PARTS = ("next", "taste", "heat", "followed")
-WEIGHTS: dict[Rung, tuple[float, float, float, float]] = {
-    Rung.LINEAR: (1.0, 0.25, 0.2, 0.3),
-    Rung.REGIONAL: (0.0, 0.0, 1.0, 0.0),
+_NETWORK = {
+    "long": 1.0, "like": 1.0, "share": 1.0, "follow": 1.0, "comment": 0.5, "skip": -0.3, "hide": -8.0,
+    "taste": 0.05, "heat": 0.05, "followed": 0.1,
+}  # fmt: skip
+WEIGHTS: dict[Rung, dict[str, float]] = {
+    Rung.FULL: _NETWORK,
+    Rung.STALE: _NETWORK,
+    Rung.LINEAR: {"next": 1.0, "taste": 0.25, "heat": 0.2, "followed": 0.3},
+    Rung.REGIONAL: {"heat": 1.0},
 }
+SCALED = frozenset({"next", "taste", "heat"})  # scaled so that the largest magnitude within the query is 1
 NEUTRAL = WEIGHT["view"] / WEIGHT_UNIT  # stayed a while: speaks neither for nor against
 TASTE_FADE = 0.98  # per newer video: tastes last longer than the thread of one session
 TASTE_PRIOR = 2.0  # videos of a tag before its record counts in full measure
@@ -49,17 +59,24 @@ def taste_of(rows: Array, taste: Array, catalogue: Catalogue) -> Array:
     return taste[tags].sum(1) / np.maximum((tags >= 0).sum(1), 1)
 
 
-def parts(linear: Array, trust: float, taste: Array, heat: Array, followed: Array) -> Array:
-    """Return float32[K, 4] from four columns: each scaled so that the largest magnitude is 1 (`next`: `trust`).
+def parts(rung: Rung, columns: Mapping[str, Array], size: int, trust: float = 1.0) -> Array:
+    """Return float32[K, P], a column per row of WEIGHTS[rung], from float[K] columns by name; an absent one is 0.
 
-    `trust` in 0..1 is how much the model has learned: a young one must not outshout the viewer's own record.
+    `trust` in 0..1 is how much the model of `next` has learned: a young one must not outshout the viewer's own record.
     """
-    return np.stack([trust * unit(linear), unit(taste), unit(heat), followed], axis=1).astype(np.float32)
+    table = np.zeros((size, len(WEIGHTS[rung])), np.float32)
+    for i, name in enumerate(WEIGHTS[rung]):
+        column = columns.get(name)
+        if column is not None:
+            table[:, i] = unit(column) if name in SCALED else column
+            if name == "next":
+                table[:, i] *= trust
+    return table
 
 
 def score(parts: Array, rung: Rung) -> Array:
     """Return float32[K] scores."""
-    return parts @ np.array(WEIGHTS[rung], np.float32)
+    return parts @ np.array(tuple(WEIGHTS[rung].values()), np.float32)
 
 
 def unit(values: Array) -> Array:

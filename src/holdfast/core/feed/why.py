@@ -4,9 +4,10 @@ Also the strip of "what it thinks you like": where the viewer's recent liking go
 """
 
 from holdfast.core.catalogue import Catalogue
-from holdfast.core.feed.pipeline import Chosen, Predict, Result
+from holdfast.core.feed.pipeline import Chosen, Result
+from holdfast.core.feed.predict import Predict
 from holdfast.core.feed.shapes import Feature, SlateItem, Taste, Why
-from holdfast.core.feed.value import PARTS, WEIGHTS, tastes
+from holdfast.core.feed.value import WEIGHTS, tastes
 from holdfast.core.feed.viewer import History
 from holdfast.core.feed.world import World
 
@@ -62,8 +63,8 @@ def why(chosen: Chosen, result: Result, world: World, predict: Predict | None) -
     """Say why a video was chosen: one sentence, and the parts of its score as weighed."""
     features: list[Feature] = []
     if chosen.parts:
-        weighed = zip(PARTS, WEIGHTS[result.rung], chosen.parts, strict=True)
-        features = [Feature(_PART_WORDS[name], round(w * part, 4)) for name, w, part in weighed if w * part]
+        weighed = ((name, w, part) for (name, w), part in zip(WEIGHTS[result.rung].items(), chosen.parts, strict=True))
+        features = [Feature(_PART_WORDS.get(name, name), round(w * part, 4)) for name, w, part in weighed if w * part]
     return Why(chosen.source, round(chosen.score, 4), _sentence(chosen, result, world, predict), features[:FEATURES])
 
 
@@ -80,8 +81,9 @@ def _sentence(chosen: Chosen, result: Result, world: World, predict: Predict | N
         return "You follow its creator."
     if chosen.source != "linear" or predict is None:
         return "People here like it now."
-    said = [w * part for w, part in zip(WEIGHTS[result.rung], chosen.parts, strict=True)]
-    strongest = PARTS[said.index(max(said))]
+    weights = WEIGHTS[result.rung]
+    said = {name: w * part for (name, w), part in zip(weights.items(), chosen.parts, strict=True)}
+    strongest = max(said, key=said.__getitem__)
     if strongest == "taste":
         return _by_taste(chosen.row, result, world.catalogue)
     history = result.viewer.history
