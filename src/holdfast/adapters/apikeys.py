@@ -5,7 +5,9 @@ slow password hash would only slow the feed. `DIR/keys/api.json` holds id, team,
 of the file within a second, so that a revoked key stops working without a restart.
 
 Viewers of a team live in the team's own name space: the viewer `anna` of team `acme` has the alias `acme:anna`, which
-no device's alias (`v-…`) and no other team can take.
+no device's alias (`v-…`) and no other team can take. A key with `own` opens the team's own catalogue and no other
+(`core.tenants`); one without publishes into the platform's public catalogue. A team has keys of one sort only, since
+what its viewers did belongs to the one or the other.
 """
 
 import hashlib
@@ -20,8 +22,9 @@ import msgspec
 
 from holdfast.adapters.home import Home
 from holdfast.core.errors import Refused
+from holdfast.core.tenants import PLATFORM
 
-SCOPES = ("items", "events", "feed", "rulings")
+SCOPES = ("items", "events", "feed", "rulings", "experiments")
 TEAM = re.compile(r"^[a-z][a-z0-9]{0,15}$")
 RELOAD_S = 1.0
 HINT = "holdfast keys api make NAME items events feed"
@@ -35,6 +38,12 @@ class ApiKey(msgspec.Struct, kw_only=True, frozen=True):
     scopes: tuple[str, ...]
     sha256: str
     made: int
+    own: bool = False
+
+    @property
+    def tenant(self) -> str:
+        """Whose catalogue the key opens."""
+        return self.team if self.own else PLATFORM
 
 
 class _File(msgspec.Struct):
@@ -67,8 +76,11 @@ def _save(home: Home, keys: list[ApiKey]) -> None:
     part.replace(_path(home))
 
 
-def make(home: Home, team: str, scopes: tuple[str, ...]) -> str:
-    """Make a key and return it: the only time it is ever shown. Raises Refused on a bad team name or scope."""
+def make(home: Home, team: str, scopes: tuple[str, ...], *, own: bool = False) -> str:
+    """Make a key and return it: the only time it is ever shown. `own`: for the team's own catalogue.
+
+    Raises Refused on a bad team name or scope, or if the team has keys of the other sort.
+    """
     if not TEAM.match(team):
         raise Refused(f"`{team}` is not a team name", field="team", hint="lower-case letters and digits, at most 16")
     for scope in scopes:
@@ -76,12 +88,16 @@ def make(home: Home, team: str, scopes: tuple[str, ...]) -> str:
             raise Refused(f"`{scope}` is not a scope", field="scopes", hint=f"the scopes are: {', '.join(SCOPES)}")
     if not scopes:
         raise Refused("a key without a scope opens nothing", field="scopes", hint=HINT)
+    held = load(home)
+    if any(k.team == team and k.own != own for k in held):
+        there = "the platform's catalogue" if own else "a catalogue of its own"
+        raise Refused(f"team `{team}` has keys for {there}", field="team", hint="take another name, or revoke those")
     ident, secret = secrets.token_hex(4), secrets.token_hex(32)
     entry = ApiKey(
-        id=ident, team=team, scopes=tuple(dict.fromkeys(scopes)), made=int(time.time()),
+        id=ident, team=team, scopes=tuple(dict.fromkeys(scopes)), made=int(time.time()), own=own,
         sha256=hashlib.sha256(secret.encode()).hexdigest(),
     )
-    _save(home, [*load(home), entry])
+    _save(home, [*held, entry])
     return f"hfk_{ident}_{secret}"
 
 

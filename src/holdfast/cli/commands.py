@@ -184,12 +184,19 @@ def keys_rotate(*, region: Region, dir: Dir = DIR) -> None:
 
 @api.command(name="make")
 def api_make(
-    name: str, *scopes: Literal["items", "events", "feed", "rulings"], dir: Dir = DIR, json: Json = False
-) -> None:
-    """Make an API key; it is shown once."""
+    name: str, *scopes: Literal["items", "events", "feed", "rulings", "experiments"], platform: bool = False,
+    dir: Dir = DIR, json: Json = False,
+) -> None:  # fmt: skip
+    """Make an API key for a team; it is shown once.
+
+    Parameters
+    ----------
+    platform
+        the key publishes into the platform's own public catalogue, instead of one that is the team's alone.
+    """
     from holdfast.cli import people
 
-    people.api_make(dir.resolve(), name, list(scopes), json)
+    people.api_make(dir.resolve(), name, list(scopes), platform, json)
 
 
 @api.command(name="revoke")

@@ -92,12 +92,12 @@ def keys_rotate(root: Path, region: str) -> None:
     words.out.print(f"{region} has new passwords; they hold from the next `holdfast up`", markup=False)
 
 
-def api_make(root: Path, team: str, scopes: list[str], json: bool) -> None:
+def api_make(root: Path, team: str, scopes: list[str], platform: bool, json: bool) -> None:
     home = Home(root)
     home.load()
-    key = apikeys.make(home, team, tuple(scopes) or ("items", "events", "feed"))
+    key = apikeys.make(home, team, tuple(scopes) or ("items", "events", "feed"), own=not platform)
     if json:
-        words.as_json({"team": team, "key": key})
+        words.as_json({"team": team, "tenant": "" if platform else team, "key": key})
     else:
         words.out.print(key, markup=False)
         words.err.print("this is shown once; nodes accept it within a second", markup=False)

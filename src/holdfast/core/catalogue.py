@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.entries import Comment, Counts, Publication, Retraction, Ruling
 from holdfast.core.rulings import STRICTNESS, UNKNOWN, Case
+from holdfast.core.tenants import PLATFORM, tag_in, tenant_of
 
 Array = NDArray[Any]
 Totals = tuple[int, str, int, int, int, int]  # stamp, device, outbox of who said it; views, long views, likes
@@ -46,6 +47,7 @@ _COLUMNS: dict[str, tuple[str, float]] = {
     "foreign_views": ("int64", 0),
     "foreign_long": ("int64", 0),
     "foreign_likes": ("int64", 0),
+    "tenant": ("int32", 0),  # whose item it is: 0 is the platform (core.tenants)
     "hashed": ("uint64", 0),  # a fixed hash of the id: the video's part in every draw
 }
 
@@ -91,6 +93,7 @@ class Catalogue:
     foreign_views: Array
     foreign_long: Array
     foreign_likes: Array
+    tenant: Array
     hashed: Array
 
     def __init__(self, jurisdiction: str = "") -> None:
@@ -98,6 +101,7 @@ class Catalogue:
         self.items = Names()
         self.tags = Names()
         self.creators = Names()
+        self.tenants = Names({PLATFORM: 0}, [PLATFORM])
         self.publications: list[Publication | None] = []
         self.unpublished = 0  # rows that only deeds or rulings named so far
         self.cases: dict[int, Case] = {}
@@ -142,6 +146,7 @@ class Catalogue:
         self.publications.append(None)
         self.unpublished += 1
         self.hashed[row] = fnv64(item)
+        self.tenant[row] = self.tenants.number(tenant_of(item))
         self.version += 1
         return row
 
@@ -170,8 +175,9 @@ class Catalogue:
         self.published[row] = entry.stamp
         self.creator[row] = self.creators.number(entry.creator)
         self.tag_rows[row] = -1
+        tenant = tenant_of(entry.item)
         for i, tag in enumerate(dict.fromkeys(entry.tags)):
-            self.tag_rows[row, i] = self.tags.number(tag)
+            self.tag_rows[row, i] = self.tags.number(tag_in(tenant, tag))
         self._set_live(row)
 
     def retract(self, entry: Retraction) -> None:
@@ -261,6 +267,10 @@ class Catalogue:
         n = self.n
         return self.live[:n] & (self.verdict[:n] == STRICTNESS["allow"])
 
+    def of_tenant(self, tenant: str) -> Array:
+        """Return bool[n]: items of this tenant; none for a tenant that nothing here belongs to."""
+        return self.tenant[: self.n] == self.tenants.of.get(tenant, -1)
+
     def heat(self, now_us: int) -> Array:
         """Return float64[n]: what this place likes now. Long views and likes, in units of their own noise.
 
@@ -283,5 +293,5 @@ class Catalogue:
         )
 
     def tag_names(self, row: int) -> list[str]:
-        """Return the tags of an item."""
+        """Return the tags of an item, as they are numbered here: with their tenant (`core.tenants.tag_in`)."""
         return [self.tags.all[t] for t in self.tag_rows[row].tolist() if t >= 0]

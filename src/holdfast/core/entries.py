@@ -18,7 +18,8 @@ FORMAT = 1  # version of the entry format; a block's version byte covers it on t
 END = r"$(?!\n)"  # Python's `$` alone lets a line feed follow; this ends there in JavaScript's dialect too
 Alias = Annotated[str, Meta(pattern=rf"^[a-zA-Z0-9][a-zA-Z0-9:_.-]{{0,63}}{END}")]
 Viewer = Annotated[str, Meta(pattern=rf"^[a-zA-Z0-9][a-zA-Z0-9:_.-]{{0,39}}{END}")]  # team:viewer is an Alias
-ItemId = Annotated[str, Meta(pattern=rf"^[a-zA-Z0-9][a-zA-Z0-9_.-]{{0,63}}{END}")]
+OwnId = Annotated[str, Meta(pattern=rf"^[a-zA-Z0-9][a-zA-Z0-9_.-]{{0,63}}{END}")]  # an item, as its owner says it
+ItemId = Annotated[str, Meta(pattern=rf"^([a-z][a-z0-9]{{0,15}}:)?[a-zA-Z0-9][a-zA-Z0-9_.-]{{0,63}}{END}")]  # tenants
 Sha = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{64}}{END}")]
 Tag = Annotated[str, Meta(min_length=1, max_length=40)]
 Millis = Annotated[int, Meta(ge=0, le=3_600_000)]  # an hour: nothing here is watched longer in one go

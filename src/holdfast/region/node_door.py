@@ -29,6 +29,7 @@ from holdfast.core.classes import Class
 from holdfast.core.entries import check_stamp, encode
 from holdfast.core.errors import Refused
 from holdfast.core.hlc import AGE_MAX_US, AHEAD_MAX_US
+from holdfast.core.tenants import inner
 from holdfast.region.node_append import Appender
 from holdfast.region.node_state import State
 
@@ -66,7 +67,7 @@ class NodeDoor:
             raise Refused("the Authorization header must read `Bearer …`", field="Authorization", code="token")
         if text.startswith("hfk_"):
             key = self._state.api_keys.find(text, self._state.now_s())
-            return Caller(team=key.team, scopes=frozenset(key.scopes))
+            return Caller(team=key.team, tenant=key.tenant, scopes=frozenset(key.scopes))
         claims = read_token(text, self._verifiers, self._state.here.jurisdiction, now_s)
         if claims.region not in self._ours:
             raise Refused(f"{claims.region} may not speak for {claims.jurisdiction}", field="token", code="token",
@@ -108,7 +109,7 @@ class NodeDoor:
             self._fill(entries, caller.alias, now_us)
         else:
             caller.need("events")
-            self._fill_for_team(entries, caller.team, now_us)
+            self._fill_for_team(entries, caller, now_us)
         comments = [e for e in entries if type(e) is s.CommentEvent]
         parts = [(Class.PERSONAL, entries)]
         if comments:
@@ -139,7 +140,8 @@ class NodeDoor:
                              hint="leave the field out; the token says who you are")
             e.device = alias
 
-    def _fill_for_team(self, entries: list[s.Event], team: str, now_us: int) -> None:
+    def _fill_for_team(self, entries: list[s.Event], caller: Caller, now_us: int) -> None:
+        team, tenant = caller.team, caller.tenant
         low, high = now_us - AGE_MAX_US, now_us + AHEAD_MAX_US
         for i, e in enumerate(entries):
             if not low <= e.stamp <= high:
@@ -149,6 +151,12 @@ class NodeDoor:
                              hint='for example "viewer": "anna"')
             e.device = f"{team}:{e.viewer}"
             e.viewer = ""
+            if not tenant:
+                continue
+            if type(e) is s.FollowEvent:
+                e.creator = inner(tenant, e.creator)
+            else:
+                e.item = inner(tenant, e.item)
 
     def _publish_as(self, comments: list[s.CommentEvent], caller: Caller) -> None:
         secret = self._state.keys.alias_secret

@@ -11,6 +11,7 @@ from holdfast.core.classes import Class, chain_id
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.feed.ladder import TABLE
 from holdfast.core.rulings import STRICTNESS
+from holdfast.core.tenants import PLATFORM
 from holdfast.region.node_feed import NodeFeed
 from holdfast.region.node_follow import Follower
 from holdfast.region.node_shelf import NodeShelf
@@ -59,7 +60,8 @@ class NodeFigures:
         now_s, now_us = st.now_s(), st.now_us()
         best, lacks = self._feed.standing()
         c = st.world.catalogue
-        live, verdict = c.live[: c.n], c.verdict[: c.n]
+        ours = c.of_tenant(PLATFORM)  # how many items a tenant has is its own business
+        live, verdict = c.live[: c.n] & ours, c.verdict[: c.n]
         model = st.model
         ok = st.tally.lately("slates", now_s) + st.tally.lately("entries", now_s)
         bad = st.tally.lately("failed", now_s)
@@ -81,7 +83,7 @@ class NodeFigures:
             chains={chain: s.Spot(chain=chain, epoch=e, n=n) for chain, (e, n) in st.watermark.items()},
             safe=st.safe, held=st.held,
             items={
-                "known": int(live.sum()), "allowed": int(c.allowed().sum()),
+                "known": int(live.sum()), "allowed": int((c.allowed() & ours).sum()),
                 "waiting": int((live & (verdict == STRICTNESS["ask"])).sum()),
             },
             counters={**dict.fromkeys(COUNTERS, 0), **st.tally.total, "duplicates": st.world.duplicates},

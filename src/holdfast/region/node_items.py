@@ -7,7 +7,7 @@ shown, by a ruling this region holds. The region's own shelf stands in while its
 import asyncio
 
 from holdfast.adapters.http import shapes as s
-from holdfast.adapters.http.ports import Caller
+from holdfast.adapters.http.ports import ANYONE, Caller
 from holdfast.adapters.http.wire import Misfit
 from holdfast.core import policy
 from holdfast.core.classes import Class
@@ -15,6 +15,7 @@ from holdfast.core.entries import Media, Publication, Ruling, encode
 from holdfast.core.errors import Refused
 from holdfast.core.playlist import playlist
 from holdfast.core.rulings import STRICTNESS, UNKNOWN, VERDICTS, Case, may_be_shown
+from holdfast.core.tenants import SEPARATOR, creator_shown, inner
 from holdfast.region.fetch import Fetcher
 from holdfast.region.node_append import Appender
 from holdfast.region.node_state import State
@@ -46,14 +47,11 @@ class NodeCatalogue:
         for i, item in enumerate(items):
             if i % STRIDE == STRIDE - 1:
                 await asyncio.sleep(0)  # let slates pass
+            own = name_in(item, i, caller.tenant)
             held = self._publication(item.item)
-            try:
-                refuse_persons(item.item, item.creator)
-            except Refused as e:
-                raise Misfit(str(e), field=e.field, index=i, hint=e.hint, code=e.code) from e
             case = self._case(item.item)
             if held is not None and same(item, held) and case.verdict() != UNKNOWN:
-                verdicts.append(s.ItemVerdict(item=item.item, verdict=case.verdict(), reasons=case.reasons()))
+                verdicts.append(s.ItemVerdict(item=own, verdict=case.verdict(), reasons=case.reasons()))
                 continue
             new = Publication(
                 **self._state.stamp(),  # type: ignore[arg-type]
@@ -71,7 +69,7 @@ class NodeCatalogue:
             rulings.append(ruling)
             case = Case(dict(case.rulings), dict(case.void))
             case.add(ruling)
-            verdicts.append(s.ItemVerdict(item=item.item, verdict=case.verdict(), reasons=case.reasons()))
+            verdicts.append(s.ItemVerdict(item=own, verdict=case.verdict(), reasons=case.reasons()))
         if publications:  # a crash between the two leaves items without a ruling: not shown, and ruled on the next put
             await self._state.folds(await self._appender.put(Class.PUBLIC, encode(publications)))
             await self._state.folds(await self._appender.put(Class.RULINGS, encode(rulings)))
@@ -89,9 +87,9 @@ class NodeCatalogue:
 
     # -- pages ---------------------------------------------------------------------------------------------------
 
-    def page(self, item: str) -> s.ItemPage:
+    def page(self, item: str, caller: Caller) -> s.ItemPage:
         c = self._state.world.catalogue
-        row = c.items.of.get(item, -1)
+        row = c.items.of.get(full(item, caller), -1)
         p = c.publications[row] if row >= 0 else None
         if p is None or not c.live[row]:
             self._state.need_folds()
@@ -100,20 +98,21 @@ class NodeCatalogue:
         shown = may_be_shown(verdict)  # of what may not be shown, one learns that it exists and how it was ruled
         views, likes, comments = c.totals(row)
         return s.ItemPage(
-            item=item, creator=p.creator, caption=p.caption if shown else "", tags=p.tags if shown else [],
+            item=item, creator=creator_shown(caller.tenant, p.creator), caption=p.caption if shown else "",
+            tags=p.tags if shown else [],
             duration_ms=p.duration_ms, verdict=verdict, likes=likes, views=views, comments=comments,
             url=p.url if shown else None, media=p.media if shown else None,
         )
 
-    async def comments(self, item: str) -> s.Comments:
-        if not self._shown(item):
+    async def comments(self, item: str, caller: Caller) -> s.Comments:
+        if not self._shown(full(item, caller)):
             self._state.need_folds()
             raise Refused(f"no item is called `{item}` here", field="item", code="missing")
-        rows = await asyncio.to_thread(self._state.tables.comments, item)
+        rows = await asyncio.to_thread(self._state.tables.comments, full(item, caller))
         return s.Comments([s.CommentLine(id=f"{d}-{o}", author=d, text=t, stamp=at) for d, o, at, t in rows])
 
     def playlist(self, item: str) -> str:
-        if not self._shown(item):
+        if not self._shown(full(item, ANYONE)):
             self._state.need_folds()
             raise Refused(f"`{item}` may not be shown here", field="item", code="missing")
         p = self._publication(item)
@@ -167,6 +166,24 @@ class NodeCatalogue:
         self._cached += len(data)
         while self._cached > CACHE_BYTES:  # the oldest goes first
             self._cached -= len(self._cache.pop(next(iter(self._cache))))
+
+
+def full(item: str, caller: Caller) -> str:
+    """Return the full name of what a caller calls `item`; nothing bears the name returned for one that has a colon."""
+    return "" if SEPARATOR in item else inner(caller.tenant, item)
+
+
+def name_in(item: s.Item, index: int, tenant: str) -> str:
+    """Give an item its full names, in place; return what the tenant calls it. Raises Misfit on a person's name."""
+    own = item.item
+    if tenant:
+        item.item, item.creator = inner(tenant, own), inner(tenant, item.creator)
+        return own
+    try:
+        refuse_persons(own, item.creator)
+    except Refused as e:
+        raise Misfit(str(e), field=e.field, index=index, hint=e.hint, code=e.code) from e
+    return own
 
 
 def same(item: s.Item, held: Publication) -> bool:

@@ -7,6 +7,7 @@ from holdfast.core.classes import Class
 from holdfast.core.entries import Policy, Ruling, encode
 from holdfast.core.errors import Refused
 from holdfast.core.rulings import STRICTNESS
+from holdfast.core.tenants import SEPARATOR, creator_shown, inner, outer
 from holdfast.region.node_append import Appender
 from holdfast.region.node_state import State
 
@@ -38,23 +39,23 @@ class NodeRulings:
     async def rule(self, request: s.RulingRequest, caller: Caller) -> s.Acked:
         self._state.need_folds()
         c = self._state.world.catalogue
-        row = c.items.of.get(request.item, -1)
+        row = c.items.of.get(named(request.item, caller), -1)
         if row < 0:
             raise Refused(f"no item is called `{request.item}` here", field="item", code="missing")
         case = c.cases.get(row)
         earlier = list(case.rulings) if case is not None and request.supersedes_all else []
         ruling = Ruling(
             **self._state.stamp(),  # type: ignore[arg-type]
-            item=request.item, verdict=request.verdict, reasons=request.reasons, policy=policy.DIGEST,
+            item=c.items.all[row], verdict=request.verdict, reasons=request.reasons, policy=policy.DIGEST,
             by=f"person:{caller.team}", supersedes=earlier,
         )
         await self._state.folds(await self._appender.put(Class.RULINGS, encode([ruling])))
         return s.Acked(1)
 
-    def rulings_of(self, item: str) -> s.RulingsOf:
+    def rulings_of(self, item: str, caller: Caller) -> s.RulingsOf:
         self._state.need_folds()
         c = self._state.world.catalogue
-        case = c.cases.get(c.items.of.get(item, -1))
+        case = c.cases.get(c.items.of.get(named(item, caller), -1))
         if case is None:
             return s.RulingsOf(item=item, verdict="", rulings=[])
         standing = {(r.device, r.outbox) for r in case.standing()}
@@ -70,7 +71,10 @@ class NodeRulings:
     def queue(self, caller: Caller) -> s.Queue:
         self._state.need_folds()
         c = self._state.world.catalogue
-        rows = (c.verdict[: c.n] == STRICTNESS["ask"]).nonzero()[0].tolist()
+        asked = c.verdict[: c.n] == STRICTNESS["ask"]
+        if caller.tenant:
+            asked &= c.of_tenant(caller.tenant)
+        rows = asked.nonzero()[0].tolist()
         lines: list[s.QueueLine] = []
         for row in rows:
             p, case = c.publications[row], c.cases[row]
@@ -79,8 +83,19 @@ class NodeRulings:
             since = min(r.stamp for r in case.standing() if r.verdict == "ask")
             lines.append(
                 s.QueueLine(
-                    item=p.item, creator=p.creator, caption=p.caption, tags=p.tags, reasons=case.reasons(), since=since,
+                    item=outer(p.item) if caller.tenant else p.item, creator=creator_shown(caller.tenant, p.creator),
+                    caption=p.caption, tags=p.tags, reasons=case.reasons(), since=since,
                     poster=f"/v1/blobs/{p.media.poster}" if p.media else "",
                 )
             )
         return s.Queue(sorted(lines, key=lambda line: line.since)[:QUEUE_MAX])
+
+
+def named(item: str, caller: Caller) -> str:
+    """Return the full name of an item ruled on or asked about; "" for one that the caller may not name.
+
+    The platform's own moderators answer for all that the deployment shows, so they may name a tenant's item in full.
+    """
+    if SEPARATOR in item:
+        return item if not caller.tenant and "rulings" in caller.scopes else ""
+    return inner(caller.tenant, item)

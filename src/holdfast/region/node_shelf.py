@@ -15,6 +15,7 @@ from holdfast.core.entries import Media
 from holdfast.core.errors import Degraded
 from holdfast.core.feed.shapes import SlateItem, Why
 from holdfast.core.rulings import STRICTNESS
+from holdfast.core.tenants import PLATFORM
 from holdfast.region.node_items import NodeCatalogue
 from holdfast.region.node_state import State
 
@@ -100,7 +101,7 @@ class NodeShelf:
     def _choose(self) -> tuple[list[SlateItem], dict[str, Media]]:
         """Pick what is liked here now, with the newest in between; only what may be shown to anyone."""
         c = self._state.world.catalogue
-        may = c.live[: c.n] & (c.verdict[: c.n] == STRICTNESS["allow"])
+        may = c.live[: c.n] & (c.verdict[: c.n] == STRICTNESS["allow"]) & c.of_tenant(PLATFORM)
         rows = may.nonzero()[0]
         liked = rows[(-c.heat(self._state.now_us())[rows]).argsort(kind="stable")].tolist()
         newest = rows[(-c.published[rows]).argsort(kind="stable")].tolist()

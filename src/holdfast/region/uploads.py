@@ -139,6 +139,9 @@ def announce(upload: str, length: int, said: dict[str, str], caller: Caller) -> 
         raise Refused(f"`key` has {len(key)} characters, at most {KEY_CHARS_MAX}", field="key", code="malformed")
     if caller.team:
         caller.need(SCOPE)
+        if caller.tenant:  # its parts and playlist would have to be fetched by players, which hold no key
+            raise Refused("videos are uploaded to the platform's own catalogue", field="Authorization", code="scope",
+                          hint="put items with the `url` where your app plays them, or make a key with --platform")
         creator = said.get("creator") or caller.team
         refuse_persons(said.get("item", ""), creator)
         item = said.get("item") or item_of(caller.team, key)

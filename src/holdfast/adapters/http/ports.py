@@ -11,17 +11,22 @@ from typing import Protocol
 from holdfast.adapters.http import shapes as s
 from holdfast.core.errors import Refused
 from holdfast.core.feed.shapes import FeedRequest, Slate
+from holdfast.core.tenants import PLATFORM
 
 MAKE = "holdfast keys api make NAME SCOPES"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. A device has an `alias`, and a `public_name` to publish under; a team's key has `team` and `scopes`."""
+    """Who asks. A device has an `alias`, and a `public_name` to publish under; a team's key has `team` and `scopes`.
+
+    `tenant`: whose catalogue the caller lives in (`core.tenants`): the team's own, or the platform's.
+    """
 
     alias: str = ""
     public_name: str = ""
     team: str = ""
+    tenant: str = PLATFORM
     scopes: frozenset[str] = frozenset()
 
     def need(self, scope: str) -> None:
@@ -75,11 +80,11 @@ class Catalogue(Protocol):
         """Publish a team's items and rule on them."""
         ...
 
-    def page(self, item: str) -> s.ItemPage:
-        """What anyone may know of an item. Refused (`missing`)."""
+    def page(self, item: str, caller: Caller) -> s.ItemPage:
+        """What the caller may know of an item: of the platform's, or of the tenant's own. Refused (`missing`)."""
         ...
 
-    async def comments(self, item: str) -> s.Comments:
+    async def comments(self, item: str, caller: Caller) -> s.Comments:
         """The newest comments on an item."""
         ...
 
@@ -103,8 +108,8 @@ class Rulings(Protocol):
         """Keep a person's ruling."""
         ...
 
-    def rulings_of(self, item: str) -> s.RulingsOf:
-        """Every ruling heard on an item."""
+    def rulings_of(self, item: str, caller: Caller) -> s.RulingsOf:
+        """Every ruling heard on an item of the caller's; who may rule for the platform may ask about any."""
         ...
 
     def queue(self, caller: Caller) -> s.Queue:

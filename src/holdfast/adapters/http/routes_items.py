@@ -37,14 +37,14 @@ def routes(rooms: Rooms) -> list[Any]:
 
     @get("/v1/items/{item:str}", tags=["viewer"], responses={200: ResponseSpec(s.ItemPage)}, summary="An item's page")
     async def page(request: Asked, item: str) -> Response[Any]:
-        return answer(request, rooms.catalogue.page(item))
+        return answer(request, rooms.catalogue.page(item, rooms.door.caller(bearer(request))))
 
     @get(
         "/v1/items/{item:str}/comments", tags=["viewer"], responses={200: ResponseSpec(s.Comments)},
         summary="The newest comments on an item",
     )
     async def comments(request: Asked, item: str) -> Response[Any]:
-        return answer(request, await rooms.catalogue.comments(item))
+        return answer(request, await rooms.catalogue.comments(item, rooms.door.caller(bearer(request))))
 
     @get("/v1/items/{item:str}/index.m3u8", tags=["video"], media_type="application/vnd.apple.mpegurl",
          summary="HLS media playlist (fMP4)")
@@ -76,8 +76,8 @@ def routes(rooms: Rooms) -> list[Any]:
 
     @get("/v1/rulings", tags=["moderation"], responses={200: ResponseSpec(s.RulingsOf)},
          summary="Every ruling heard on an item")
-    async def rulings_of(request: Asked, item: Annotated[str, Parameter(max_length=64)]) -> Response[Any]:
-        return answer(request, rooms.rulings.rulings_of(item))
+    async def rulings_of(request: Asked, item: Annotated[str, Parameter(max_length=81)]) -> Response[Any]:
+        return answer(request, rooms.rulings.rulings_of(item, rooms.door.caller(bearer(request))))
 
     @get("/v1/queue", tags=["moderation"], responses={200: ResponseSpec(s.Queue)},
          summary="Items that wait for a person (scope `rulings`)")

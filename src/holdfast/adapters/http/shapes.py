@@ -19,6 +19,7 @@ Place = dict[str, dict[str, int]]  # {chain: {epoch: n}}: how far `safe` and `he
 class ViewEvent(e.View, tag="view"):
     """See `entries.View`."""
 
+    item: e.OwnId
     device: e.Alias = ""
     viewer: e.Viewer = ""
 
@@ -26,6 +27,7 @@ class ViewEvent(e.View, tag="view"):
 class LikeEvent(e.Like, tag="like"):
     """See `entries.Like`."""
 
+    item: e.OwnId
     device: e.Alias = ""
     viewer: e.Viewer = ""
 
@@ -33,6 +35,7 @@ class LikeEvent(e.Like, tag="like"):
 class SkipEvent(e.Skip, tag="skip"):
     """See `entries.Skip`."""
 
+    item: e.OwnId
     device: e.Alias = ""
     viewer: e.Viewer = ""
 
@@ -40,6 +43,7 @@ class SkipEvent(e.Skip, tag="skip"):
 class HideEvent(e.Hide, tag="hide"):
     """See `entries.Hide`."""
 
+    item: e.OwnId
     device: e.Alias = ""
     viewer: e.Viewer = ""
 
@@ -47,6 +51,7 @@ class HideEvent(e.Hide, tag="hide"):
 class FollowEvent(e.Follow, tag="follow"):
     """See `entries.Follow`."""
 
+    creator: e.Viewer
     device: e.Alias = ""
     viewer: e.Viewer = ""
 
@@ -54,6 +59,7 @@ class FollowEvent(e.Follow, tag="follow"):
 class ShareEvent(e.Share, tag="share"):
     """See `entries.Share`."""
 
+    item: e.OwnId
     device: e.Alias = ""
     viewer: e.Viewer = ""
 
@@ -61,6 +67,7 @@ class ShareEvent(e.Share, tag="share"):
 class CommentEvent(e.Comment, tag="comment"):
     """See `entries.Comment`. A comment is public: it is kept under the viewer's public name, not their alias."""
 
+    item: e.OwnId
     device: e.Alias = ""
     viewer: e.Viewer = ""
 
@@ -123,7 +130,7 @@ class DeviceToken(msgspec.Struct, kw_only=True):
 class Item(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A team's own item. `creator` is the team's name for who made it; `url` is where the team's app finds it."""
 
-    item: e.ItemId
+    item: e.OwnId
     creator: e.Viewer = "team"
     caption: Annotated[str, Meta(max_length=500)] = ""
     tags: Annotated[list[e.Tag], Meta(max_length=12)] = []

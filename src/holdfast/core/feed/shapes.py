@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from holdfast.core.entries import ItemId, Millis, Viewer
+from holdfast.core.entries import Millis, Viewer
+from holdfast.core.entries import OwnId as ItemId
 
 CONTEXT_MAX = 50  # a viewer's newest events; older ones are worth little (notes on replication lag, MovieLens-1M)
 SEEN_MAX = 2000  # ids a request may carry: about 40 kB of JSON
