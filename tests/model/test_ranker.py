@@ -1,0 +1,155 @@
+"""The ranker: candidates never meet, it learns what can be learned, and its probabilities are probabilities."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from holdfast.model import features, ranker
+from holdfast.model.ranker import HEADS, Batch, Shape
+
+SHAPE = Shape(width=16, features=5, bins=4, heads=2, hidden=24, members=3)
+B, T, K = 6, 9, 7
+
+
+def some(shape: Shape, seed: int = 0) -> Batch:
+    """Random viewers and candidates; `long` is done where the first number is high, `like` where a state is met."""
+    rng = np.random.default_rng(seed)
+    states = rng.normal(size=(B, T, shape.width))
+    candidates = rng.normal(size=(B, K, shape.width))
+    candidates[:, ::2] = states[:, [1, 3, 5, 7]]
+    counters = rng.normal(size=(B, K, shape.features))
+    labels = np.zeros((B, K, len(HEADS)))
+    labels[..., HEADS.index("long")] = counters[..., 0] > 0
+    labels[..., HEADS.index("like")] = (np.arange(K) % 2 == 0)[None]
+    array = (jnp.asarray(a, jnp.float32) for a in (states, candidates, counters, labels))
+    s, c, n, y = array
+    return Batch(s, jnp.ones((B, T), bool), c, n, y, jnp.ones_like(y))
+
+
+def taught(shape: Shape, batch: Batch, steps: int = 150) -> ranker.Params:
+    params = ranker.with_bins(
+        ranker.init(jax.random.key(1), shape), shape, np.asarray(batch.counters).reshape(B * K, -1)
+    )
+    optimiser = optax.adam(1e-2)
+
+    @jax.jit
+    def step(params: ranker.Params, state: optax.OptState) -> tuple[ranker.Params, optax.OptState, jax.Array]:
+        loss, slope = jax.value_and_grad(ranker.loss)(params, shape, batch)
+        moves, state = optimiser.update(slope, state, params)
+        return optax.apply_updates(params, moves), state, loss  # type: ignore[return-value]
+
+    state = optimiser.init(params)
+    for _ in range(steps):
+        params, state, _ = step(params, state)
+    return params
+
+
+@pytest.fixture(scope="module")
+def learned() -> tuple[Batch, ranker.Params]:
+    batch = some(SHAPE)
+    return batch, taught(SHAPE, batch)
+
+
+def ask(params: ranker.Params, batch: Batch) -> np.ndarray:
+    return np.asarray(ranker.rank(params, SHAPE, batch.states, batch.mask, batch.candidates, batch.counters))
+
+
+def test_it_starts_at_the_base_rates() -> None:
+    batch = some(SHAPE)
+    logits = ask(ranker.init(jax.random.key(0), SHAPE), batch)
+    assert logits.shape == (B, K, len(HEADS))
+    assert np.allclose(1 / (1 + np.exp(-logits)), ranker.BASE_RATES, atol=1e-5)
+
+
+def test_it_learns_numbers_and_meetings(learned: tuple[Batch, ranker.Params]) -> None:
+    batch, params = learned
+    chosen = ask(params, batch)[..., [HEADS.index("long"), HEADS.index("like")]] > 0
+    wanted = np.asarray(batch.labels)[..., [HEADS.index("long"), HEADS.index("like")]] > 0.5
+    assert (chosen == wanted).mean() > 0.97
+    assert np.allclose(
+        params["edges"], ranker.with_bins(params, SHAPE, np.asarray(batch.counters).reshape(-1, 5))["edges"]
+    )
+
+
+def test_candidates_never_meet(learned: tuple[Batch, ranker.Params]) -> None:
+    batch, params = learned
+    whole = ask(params, batch)
+    order = np.array([3, 0, 6])
+    fewer = ask(params, batch._replace(candidates=batch.candidates[:, order], counters=batch.counters[:, order]))
+    assert np.allclose(whole[:, order], fewer, atol=1e-5)
+    other = batch._replace(candidates=batch.candidates.at[:, 1].set(9.0), counters=batch.counters.at[:, 1].set(-9.0))
+    assert np.allclose(np.delete(whole, 1, 1), np.delete(ask(params, other), 1, 1), atol=1e-5)
+    assert not np.allclose(whole[:, 1], ask(params, other)[:, 1], atol=1e-2)
+
+
+def test_padding_says_nothing_and_no_history_is_an_answer(learned: tuple[Batch, ranker.Params]) -> None:
+    batch, params = learned
+    half = batch._replace(mask=batch.mask.at[:, :4].set(False))
+    noisy = half._replace(states=half.states.at[:, :4].set(77.0))
+    assert np.allclose(ask(params, half), ask(params, noisy), atol=1e-5)
+    assert np.isfinite(ask(params, batch._replace(mask=jnp.zeros_like(batch.mask)))).all()
+
+
+def test_rows_without_weight_do_not_teach() -> None:
+    batch = some(SHAPE)
+    params = ranker.init(jax.random.key(0), SHAPE)
+    part = batch._replace(weights=batch.weights.at[:, 3:].set(0.0))
+    flipped = part._replace(labels=part.labels.at[:, 3:].set(1 - part.labels[:, 3:]))
+    assert float(ranker.loss(params, SHAPE, part, 1.0)) == float(ranker.loss(params, SHAPE, flipped, 1.0))
+    assert float(ranker.loss(params, SHAPE, part)) != float(ranker.loss(params, SHAPE, batch))
+
+
+def test_seeded_twice_is_the_same() -> None:
+    batch = some(SHAPE)
+    assert np.array_equal(ask(taught(SHAPE, batch, 5), batch), ask(taught(SHAPE, batch, 5), batch))
+
+
+def test_calibration_moves_the_mean_to_what_happened() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=(4000, len(HEADS))) - 1
+    labels = (rng.random(truth.shape) < 1 / (1 + np.exp(-truth))).astype(float)
+    params = ranker.init(jax.random.key(0), SHAPE)
+    fitted = ranker.calibrated(params, 3 * truth + 2, labels, np.ones_like(labels))["calibration"]
+    assert np.allclose(fitted[0], 1 / 3, atol=0.04) and np.allclose(fitted[1], -2 / 3, atol=0.1)
+    few = np.zeros_like(labels)
+    few[:5] = labels[:5]
+    assert ranker.calibrated(params, truth, few * 0, np.ones_like(labels))["calibration"][0].tolist() == [1.0] * len(
+        HEADS
+    )
+
+
+def test_a_shape_that_cannot_be_is_refused() -> None:
+    with pytest.raises(AssertionError):
+        replace(SHAPE, width=15)
+
+
+def test_a_tally_fades_by_half_and_forgets_the_order() -> None:
+    tally, other = features.Tally(3, half_life_s=100.0), features.Tally(3, half_life_s=100.0)
+    long = np.array([[1.0, 1, 0, 0, 0, 0]])
+    skip = np.array([[1.0, 0, 0, 0, 1, 0]])
+    tally.add(np.array([1]), long, 1000.0)
+    tally.add(np.array([1]), skip, 1100.0)
+    other.add(np.array([1]), skip, 1100.0)
+    other.add(np.array([1]), long, 1000.0)
+    assert np.allclose(tally.as_of(np.array([1]), 1200.0), [[0.75, 0.25, 0, 0, 0.5, 0]])
+    assert np.allclose(tally.as_of(np.array([0, 1]), 1300.0), other.as_of(np.array([0, 1]), 1300.0))
+    tally.add(np.array([2]), long, 50_000.0)  # far beyond the landmark
+    assert np.allclose(tally.as_of(np.array([2]), 50_100.0), [[0.5, 0.5, 0, 0, 0, 0]])
+
+
+def test_counters_are_named_and_drawn_to_their_priors() -> None:
+    nothing = np.zeros((2, len(features.DONE)))
+    seen = nothing.copy()
+    seen[1] = [1000, 900, 100, 0, 50, 0]
+    facts = features.Facts(*(np.zeros(2) for _ in range(4)))
+    table = features.counters(seen, nothing, nothing, nothing, nothing, nothing, facts)
+    assert table.shape == (2, len(features.FEATURES)) and table.dtype == np.float32
+    long = features.FEATURES.index("video_long")
+    assert np.isclose(table[0, long], np.log(0.3 / 0.7), atol=1e-3) and table[1, long] > 1.5
+    own = features.counters(nothing, nothing, nothing, seen, nothing, nothing, facts)
+    pair = features.FEATURES.index("viewer_topic_long")
+    assert own[1, pair] > own[0, pair], "what a viewer does with a topic is first what the viewer does"
