@@ -30,8 +30,11 @@ CLASS_OF_KIND: dict[str, Class] = {
     "hide": Class.PERSONAL,
     "follow": Class.PERSONAL,
     "share": Class.PERSONAL,
+    "interest": Class.PERSONAL,
+    "reset": Class.PERSONAL,
     "slate": Class.PERSONAL,
     "release": Class.PERSONAL,
+    "rollout": Class.PERSONAL,
 }
 # `segment` and `snapshot` entries name files of the chain they stand in, and take that chain's class.
 

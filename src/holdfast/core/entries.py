@@ -5,7 +5,7 @@ integers only (so nothing is ever non-finite). Its id is (device, outbox number)
 address: personal entries name a viewer by nothing else.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -172,6 +172,28 @@ class Share(Entry, tag="share"):
     item: ItemId
 
 
+Say = Literal["more", "less", "never", "learned"]  # `learned`: as what was watched has it
+
+
+class Interest(Entry, tag="interest"):
+    """What a viewer says of a tag or a creator, by its name in the catalogue. The newest stamp wins per name.
+
+    `viewer`: for whom, when a node made the entry (a call in a viewer's name); empty: for its device.
+    """
+
+    about: Literal["tag", "creator"]
+    name: Annotated[str, Meta(min_length=1, max_length=80)]
+    say: Say
+    viewer: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Reset(Entry, tag="reset"):
+    """Choose as if nothing had been watched up to `before`. The newest stamp wins, and an earlier `before` undoes."""
+
+    before: Stamp
+    viewer: Annotated[str, Meta(max_length=64)] = ""
+
+
 class SlateServed(Entry, tag="slate"):
     """An exposure: what was shown to whom, by which model, on which rung. `items` in order of position."""
 
@@ -184,6 +206,8 @@ class SlateServed(Entry, tag="slate"):
     watermark: dict[str, tuple[str, int]] = {}  # chain -> (epoch, n) folded when the slate was made
     drawn: Annotated[int, Meta(ge=-1, le=500)] = -1  # position of the slot drawn at random, -1 if none
     propensity_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # probability of that draw, parts per million
+    signals: Annotated[bytes, Meta(max_length=16_000)] = b""  # as served: int16[items, F], model.signals
+    history: Annotated[int, Meta(ge=0, le=STAMP_MAX)] = 0  # digest of the viewer's history as served, 0: not said
 
 
 class Release(Entry, tag="release"):
@@ -196,6 +220,20 @@ class Release(Entry, tag="release"):
     examples: Count
     figures: dict[str, float] = {}
     verdict: Annotated[str, Meta(max_length=300)] = ""
+
+
+class Rollout(Entry, tag="rollout"):
+    """How many viewers a release may serve. The newest stamp holds per rung; `rollback` means the release before it.
+
+    One release is under trial at a time: `canary` and `widen` say the share it has, `serve` that it is the new one.
+    """
+
+    rung: Annotated[str, Meta(max_length=12)]
+    sha: Sha
+    verdict: Annotated[str, Meta(pattern=rf"^(canary|widen|serve|rollback){END}")]
+    share_ppm: Annotated[int, Meta(ge=0, le=1_000_000)]
+    why: Annotated[str, Meta(max_length=300)] = ""
+    figures: dict[str, float] = {}
 
 
 # -- any class: files of the chain they stand in -------------------------------------------------------------------
@@ -222,7 +260,7 @@ class Snapshot(Entry, tag="snapshot"):
 
 AnyEntry = (
     Publication | Retraction | Comment | Counts | Incident | Ruling | Policy | View | Like | Skip | Hide | Follow
-    | Share | SlateServed | Release | Segment | Snapshot
+    | Share | SlateServed | Release | Rollout | Segment | Snapshot | Interest | Reset
 )
 
 encode = msgspec.msgpack.Encoder().encode

@@ -1,18 +1,24 @@
 """Profiles: what a region remembers of each viewer, bounded, and mended by what the viewer's device brings along.
 
 A viewer is an alias. Kept are: the newest events (what the models read), what was seen and when (so that nothing
-comes twice, and the longest unseen first when it must), what was served a moment ago, likes and follows as registers
-whose newest stamp wins, and what was hidden. Everything joins on stamps, so that the order of arrival does not matter
-within the bounds.
+comes twice, and the longest unseen first when it must), what was served a moment ago, likes, follows and what the
+viewer said of tags and creators as registers whose newest stamp wins, and what was hidden. Everything joins on stamps,
+so that the order of arrival does not matter within the bounds.
+
+A viewer can have the past forgotten: `events` then holds only what came after, so nothing that reads it can choose by
+what came before. What was laid aside can be taken back for a few minutes, and is then dropped.
 """
 
 from bisect import insort
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 SEEN_KEPT = 20_000  # items per viewer; a heavy viewer's month
 EVENTS_KEPT = 50  # as the request's context
 SERVED_KEPT = 8  # slates still thought to be in the viewer's hand
 SERVED_FOR_US = 600 * 1_000_000  # ten minutes: a slate not watched by then may offer its videos again
+TOLD_KEPT = 300  # tags and creators a viewer has spoken of; more than a person edits by hand
+UNDO_US = 600 * 1_000_000  # ten minutes to take a reset back, then what it laid aside is dropped
 
 
 @dataclass(order=True, slots=True)
@@ -27,6 +33,11 @@ class Event:
 
 
 Write = tuple[int, str, int, bool]  # stamp, device, outbox, on: the newest holds
+Told = tuple[int, str, int, str]  # stamp, device, outbox, what was said (entries.Say): the newest holds
+Forgot = tuple[int, str, int, int]  # stamp, device, outbox, before when (µs): the newest holds
+NEVER_FORGOT: Forgot = (-1, "", 0, 0)
+K = TypeVar("K", int, str)
+V = TypeVar("V", Write, Told)
 
 
 @dataclass(slots=True)
@@ -39,9 +50,19 @@ class Profile:
     likes: dict[int, Write] = field(default_factory=dict[int, Write])
     follows: dict[int, Write] = field(default_factory=dict[int, Write])
     served: list[tuple[int, str, list[int]]] = field(default_factory=list[tuple[int, str, list[int]]])
+    told: dict[str, Told] = field(default_factory=dict[str, Told])  # "tag:…" or "creator:…" -> what was said of it
+    forgot: Forgot = NEVER_FORGOT
+    aside: list[Event] = field(default_factory=list[Event])  # what a reset laid aside, while it can be taken back
 
     def add(self, event: Event) -> None:
         """Remember an event among the newest EVENTS_KEPT."""
+        if event.stamp <= self.forgot[3]:
+            insort(self.aside, event)
+            del self.aside[:-EVENTS_KEPT]
+            self._drop_aside()
+            return
+        if self.aside:
+            self._drop_aside(event.stamp)
         events = self.events
         if not events or event.stamp >= events[-1].stamp:  # the common case: in order
             events.append(event)
@@ -49,6 +70,11 @@ class Profile:
             insort(events, event)
         if len(events) > EVENTS_KEPT:
             del events[0]
+
+    def drop(self, row: int, action: str) -> None:
+        """Take back what was done to an item."""
+        self.events = [e for e in self.events if e.row != row or e.action != action]
+        self.aside = [e for e in self.aside if e.row != row or e.action != action]
 
     def see(self, row: int, stamp: int) -> None:
         """Remember that an item was shown at `stamp`; beyond SEEN_KEPT the longest unseen quarter is forgotten."""
@@ -78,6 +104,40 @@ class Profile:
         after = now_us - SERVED_FOR_US
         return [row for stamp, slate, rows in self.served if stamp >= after and slate != but for row in rows]
 
+    def tell(self, key: str, told: Told) -> bool:
+        """Remember what the viewer says of a tag or creator; the newest write wins. Return whether this one did.
+
+        Beyond TOLD_KEPT the one said longest ago is forgotten.
+        """
+        won = _join(self.told, key, told)
+        if len(self.told) > TOLD_KEPT:
+            del self.told[min(self.told, key=lambda k: self.told[k])]
+        return won
+
+    def said(self) -> dict[str, str]:
+        """Return what holds of each tag and creator spoken of, those taken back left out."""
+        return {key: told[3] for key, told in self.told.items() if told[3] != "learned"}
+
+    def forget(self, forgot: Forgot) -> bool:
+        """Lay aside the events up to `forgot[3]`, and take up again those after it; the newest write wins.
+
+        Return whether this one did.
+        """
+        if forgot[:3] <= self.forgot[:3]:
+            return False
+        self.forgot = forgot
+        known = sorted(self.aside + self.events)
+        self.events = [e for e in known if e.stamp > forgot[3]][-EVENTS_KEPT:]
+        self.aside = [e for e in known if e.stamp <= forgot[3]][-EVENTS_KEPT:]
+        self._drop_aside(self.events[-1].stamp if self.events else 0)
+        return True
+
+    def _drop_aside(self, now_us: int = 0) -> None:
+        """Drop what was laid aside once the viewer has gone on for UNDO_US after the reset."""
+        newest = max(now_us, self.events[-1].stamp if self.events else 0)
+        if newest > self.forgot[0] + UNDO_US:
+            self.aside.clear()
+
     def liked(self, row: int) -> bool:
         """Say whether the viewer likes the item."""
         return row in self.likes and self.likes[row][3]
@@ -87,7 +147,7 @@ class Profile:
         return [c for c, write in self.follows.items() if write[3]]
 
 
-def _join(register: dict[int, Write], key: int, write: Write) -> bool:
+def _join(register: dict[K, V], key: K, write: V) -> bool:
     held = register.get(key)
     if held is not None and write[:3] <= held[:3]:
         return False

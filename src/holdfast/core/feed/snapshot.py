@@ -30,7 +30,7 @@ from holdfast.core.feed.world import World
 from holdfast.core.merge import IntervalSet
 from holdfast.core.profile import Profile
 
-FORMAT = 1  # raise it when the pieces change, *and* when a fold makes something else of the same entries
+FORMAT = 2  # raise it when the pieces change, *and* when a fold makes something else of the same entries
 FOLD = f"world/{FORMAT}"  # as `snapshot` entries name it
 ROWS_PER_PIECE = 500  # entries or names; at about 1 µs each well below a millisecond
 FACTS_PER_PIECE = 4000  # events, seen items and intervals of viewers: likewise
@@ -172,7 +172,8 @@ def _personal(world: World) -> Iterator[_Piece]:
 def _facts(p: Profile) -> int:
     """How much there is to write of a profile, in units of one seen item."""
     slates = sum(10 + len(rows) for _, _, rows in p.served)
-    return 20 + len(p.seen) + len(p.hidden) + 5 * (len(p.events) + len(p.likes) + len(p.follows)) + slates
+    kept = len(p.events) + len(p.aside) + len(p.likes) + len(p.follows) + len(p.told)
+    return 20 + len(p.seen) + len(p.hidden) + 5 * kept + slates
 
 
 def _public(world: World) -> Iterator[_Piece]:

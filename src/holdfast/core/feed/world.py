@@ -14,8 +14,10 @@ from holdfast.core.entries import (
     Entry,
     Follow,
     Hide,
+    Interest,
     Like,
     Publication,
+    Reset,
     Retraction,
     Ruling,
     Share,
@@ -46,6 +48,8 @@ class World:
             Follow: self._follow,
             Share: self._share,
             SlateServed: self._served,
+            Interest: self._interest,
+            Reset: self._reset,
             Comment: self._comment,
             Publication: c.publish,
             Retraction: c.retract,
@@ -98,7 +102,7 @@ class World:
             return
         if held is not None and held[3]:
             self.catalogue.like(row, held[0], -1)
-            profile.events = [x for x in profile.events if x.row != row or x.action != "like"]
+            profile.drop(row, "like")
         if e.on:
             self.catalogue.like(row, e.stamp, +1)
             profile.add(Event(e.stamp, row, "like"))
@@ -129,6 +133,13 @@ class World:
     def _served(self, e: SlateServed) -> None:
         of = self.catalogue.items.of
         self.profile(e.viewer).serve(e.stamp, e.slate, [of[i] for i in e.items if i in of])
+
+    def _interest(self, e: Interest) -> None:
+        self.profile(e.viewer or e.device).tell(f"{e.about}:{e.name}", (e.stamp, e.device, e.outbox, e.say))
+
+    def _reset(self, e: Reset) -> None:
+        before = min(e.before, e.stamp)  # what was not yet watched cannot be forgotten
+        self.profile(e.viewer or e.device).forget((e.stamp, e.device, e.outbox, before))
 
     def _comment(self, e: Comment) -> None:
         self.catalogue.comment(e)
