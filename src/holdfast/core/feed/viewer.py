@@ -17,16 +17,21 @@ from holdfast.core.feed.ladder import Rung
 from holdfast.core.feed.shapes import CONTEXT_MAX, FeedRequest
 from holdfast.core.feed.world import World
 from holdfast.core.profile import Profile
+from holdfast.core.tenants import PLATFORM
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One feed request and who asks: `viewer` is an alias, "" for the public feed."""
+    """One feed request and who asks: `viewer` is an alias, "" for the public feed; `tenant`: whose items it is about.
+
+    The items that `ask` names are full names (`core.tenants`).
+    """
 
     viewer: str
     ask: FeedRequest
+    tenant: str = PLATFORM
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +51,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What a viewer did lately, oldest first: int32[H] catalogue rows, float32[H] weights, the strongest action."""
+    """What a viewer did lately, oldest first: int32[H] catalogue rows, float32[H] weights, the strongest action.
+
+    `shares`: float32[H], how much of the video was watched (1 = once through, −1 = not known); `stamps`: int64[H] of the
+    newest act, µs. A history made without them is one of which they are not known.
+    """
 
     rows: Array
     weights: Array
     actions: tuple[str, ...]
+    shares: Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    stamps: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(slots=True)
@@ -106,6 +117,9 @@ def _rung(query: Query, draw: int, budget: Budget) -> Rung:
     return max(budget.rung, top)
 
 
+_NO_ACT = (0, "", -1.0, 0)
+
+
 def history(profile: Profile, ask: FeedRequest, catalogue: Catalogue, now_us: int) -> History:
     """Join the region's and the device's memory of a viewer; the newest CONTEXT_MAX videos count.
 
@@ -118,14 +132,19 @@ def history(profile: Profile, ask: FeedRequest, catalogue: Catalogue, now_us: in
         if row is not None:
             acts.append((now_us - int(c.age_s * 1e6), row, c.action, c.dwell_ms, c.duration_ms))
     acts.sort(key=lambda a: a[0])
-    joined: dict[int, tuple[int, str]] = {}  # row -> (weight, action), in order of the newest act
-    for _, row, action, dwell_ms, duration_ms in acts:
+    joined: dict[int, tuple[int, str, float, int]] = {}  # row -> (weight, action, share, stamp), by the newest act
+    for stamp, row, action, dwell_ms, duration_ms in acts:
         weight = weight_of(action, dwell_ms, duration_ms)
-        held = joined.pop(row, (0, ""))
-        joined[row] = (weight, action) if weight < 0 or weight >= held[0] else held
+        watched = dwell_ms / duration_ms if duration_ms > 0 and action == "view" else -1.0
+        held = joined.pop(row, _NO_ACT)
+        watched = max(watched, held[2])
+        stronger = weight < 0 or weight >= held[0]
+        joined[row] = (weight, action, watched, stamp) if stronger else (held[0], held[1], watched, stamp)
     newest = list(joined.items())[-CONTEXT_MAX:]
     return History(
         np.array([row for row, _ in newest], np.int32),
-        np.array([weight for _, (weight, _) in newest], np.float32) / WEIGHT_UNIT,
-        tuple(action for _, (_, action) in newest),
+        np.array([act[0] for _, act in newest], np.float32) / WEIGHT_UNIT,
+        tuple(act[1] for _, act in newest),
+        np.array([act[2] for _, act in newest], np.float32),
+        np.array([act[3] for _, act in newest], np.int64),
     )

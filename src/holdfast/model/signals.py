@@ -1,0 +1,152 @@
+"""Signals: the numbers that stand beside a viewer's sequence when the network ranks, as of the moment of a slate.
+
+They are read from what the folds hold anyway (counters of a video, the viewer's own history), so a node that serves and
+a learner that folds the chain to the same watermark compute the same ones; there is no second store to keep in step.
+They are rounded to fixed point *before* they are used, and the slate's entry carries them exactly: what is trained on is
+what was served.
+
+LINEAR's score is one of them. It follows what was watched minutes ago in closed form, so the network starts no worse
+than LINEAR and learns when to believe it.
+
+`TABLE` names the columns in order, with the range over which the ranker's bins are spread.
+"""
+
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.catalogue import HEAT_HALF_LIFE_US, Catalogue
+from holdfast.core.feed import value
+from holdfast.core.feed.viewer import History
+
+Array = NDArray[Any]
+
+TABLE: tuple[tuple[str, float, float], ...] = (
+    ("linear", -1.0, 2.0),  # asinh(1000 × LINEAR's score) / 4: scores are of the order of 1/n
+    ("taste", -1.0, 1.0),  # how the viewer received the video's tags (core.feed.value)
+    ("creator_taste", -1.0, 1.0),  # the same of its creator
+    ("heat", 0.0, 3.0),  # asinh of what this place likes now
+    ("long_rate", 0.0, 1.0),  # of the video, faded, drawn towards PRIOR_LONG
+    ("like_rate", 0.0, 0.3),
+    ("views", 0.0, 10.0),  # log(1 + showings)
+    ("age", 0.0, 8.0),  # log(1 + hours since publication)
+    ("length", 0.0, 5.0),  # log(1 + seconds)
+    ("tag_met", 0.0, 3.0),  # log(1 + videos of its tags in the history, their mean)
+    ("creator_met", 0.0, 3.0),
+    ("viewer_long", 0.0, 1.0),  # share of the history watched long or more
+    ("viewer_hides", 0.0, 0.3),
+    ("viewer_events", 0.0, 4.0),  # log(1 + videos in the history)
+)
+NAMES = tuple(name for name, _, _ in TABLE)
+WIDTH = len(TABLE)
+UNIT = 1000  # fixed point; int16 holds ±32.7
+LINEAR_UNIT = 1000.0
+PRIOR_LONG, PRIOR_LIKE = 0.3, 0.02
+PRIOR_VIEWS = 5.0
+
+# actions as numbers, for the network's embedding; 0 is padding
+ACTIONS = {"glance": 1, "view": 2, "long": 3, "like": 4, "share": 5, "comment": 6, "skip": 7, "hide": 8}
+DWELLS = 16  # buckets of the share watched: 0 not known, 1 a play of zero length, then eighths; above 1 the loops
+GAPS = 32  # buckets of the time since the act before: half powers of two of a second
+
+
+def signals(history: History, rows: Array, linear: Array, catalogue: Catalogue) -> Array:
+    """Return int16[K, F] in fixed point for int64[K] rows. `linear`: float32[K] scores of LINEAR, 0 without one."""
+    c, now_us = catalogue, catalogue.newest_us
+    tags = c.tag_rows[rows]
+    some = np.maximum((tags >= 0).sum(1), 1)
+    fade = 2.0 ** max(-1000.0, (c.landmark_us - now_us) / HEAT_HALF_LIFE_US)
+    views = c.warm_views[rows] * fade + PRIOR_VIEWS
+    tag_met, creator_met, creator_taste = _met(history, c)
+    long = float((history.weights >= 1.0).mean()) if history.rows.size else PRIOR_LONG
+    hides = float((history.weights < -1.0).mean()) if history.rows.size else 0.0
+    heat = (c.warm_long[rows] + 3.0 * c.warm_likes[rows]) * fade / np.sqrt(views)
+    columns = (
+        np.arcsinh(LINEAR_UNIT * linear) / 4,
+        value.taste_of(rows, value.tastes(history, c), c),
+        creator_taste[c.creator[rows]],
+        np.arcsinh(np.maximum(heat, 0.0)),
+        (c.warm_long[rows] * fade + PRIOR_LONG * PRIOR_VIEWS) / views,
+        (np.maximum(c.warm_likes[rows], 0.0) * fade + PRIOR_LIKE * PRIOR_VIEWS) / views,
+        np.log1p(c.views[rows] + c.foreign_views[rows]),
+        np.log1p(np.maximum(now_us - c.published[rows], 0) / 3.6e9),
+        np.log1p(lengths_ms(rows, c) / 1000),
+        np.log1p(tag_met[tags].sum(1) / some),
+        np.log1p(creator_met[c.creator[rows]]),
+        np.full(rows.size, long),
+        np.full(rows.size, hides),
+        np.full(rows.size, np.log1p(history.rows.size)),
+    )
+    table = np.stack(columns, axis=1)
+    return np.clip(np.rint(table * UNIT), -32_000, 32_000).astype(np.int16)
+
+
+def floats(fixed: Array) -> Array:
+    """Return float32[…, F] as the ranker reads them."""
+    return fixed.astype(np.float32) / np.float32(UNIT)
+
+
+def pack(fixed: Array) -> bytes:
+    """Return the bytes that a slate's entry carries of int16[K, F]."""
+    return fixed.astype("<i2").tobytes()
+
+
+def unpack(data: bytes, count: int) -> Array | None:
+    """Return int16[count, F] of a slate's entry; None if it carries none, or of another table."""
+    if len(data) != 2 * count * WIDTH:
+        return None
+    return np.frombuffer(data, "<i2").reshape(count, WIDTH).astype(np.int16)
+
+
+def edges(bins: int) -> Array:
+    """Return float32[F, bins + 1]: the ranker's bins, spread evenly over each signal's range."""
+    return np.stack([np.linspace(low, high, bins + 1) for _, low, high in TABLE]).astype(np.float32)
+
+
+def lengths_ms(rows: Array, catalogue: Catalogue) -> Array:
+    """Return float64[K]: how long each video is, 0 where it is not known."""
+    held = catalogue.publications
+    return np.array([p.duration_ms if (p := held[r]) is not None else 0 for r in rows.tolist()], np.float64)
+
+
+def _met(history: History, c: Catalogue) -> tuple[Array, Array, Array]:
+    """How often the history met each tag (float64[tags + 1]) and creator, and how it received each creator."""
+    tags = c.tag_rows[history.rows]
+    many, makers = len(c.tags.all), len(c.creators.all)
+    tag_met = np.bincount(np.where(tags < 0, many, tags).ravel(), minlength=many + 1).astype(np.float64)
+    tag_met[many] = 0.0
+    by = c.creator[history.rows]
+    at = np.where(by < 0, makers, by)
+    met = np.bincount(at, minlength=makers + 1).astype(np.float64)
+    liked = np.bincount(at, history.weights - value.NEUTRAL, makers + 1)
+    met[makers] = liked[makers] = 0.0
+    return tag_met, met, liked / (met + value.TASTE_PRIOR)
+
+
+def acts(history: History) -> tuple[Array, Array, Array]:
+    """Return (action, dwell, gap) of each event of a history, int32[H] each, as the network's buckets."""
+    action = np.array([_action(a, w) for a, w in zip(history.actions, history.weights.tolist(), strict=True)], np.int32)
+    h = history.rows.size
+    dwell, gap = np.zeros(h, np.int32), np.zeros(h, np.int32)
+    if history.shares.size == h:
+        eighths = 2 + np.clip((history.shares * 8).astype(np.int32), 0, DWELLS - 3)
+        dwell = np.where(history.shares < 0, 0, np.where(history.shares == 0, 1, eighths)).astype(np.int32)
+    if history.stamps.size == h and h > 1:
+        seconds = np.maximum(np.diff(history.stamps), 0) / 1e6
+        gap[1:] = 1 + np.clip((2 * np.log2(1 + seconds)).astype(np.int32), 0, GAPS - 2)
+    return action, dwell, gap
+
+
+def _action(name: str, weight: float) -> int:
+    if name == "view":
+        return ACTIONS["long"] if weight >= 1.0 else ACTIONS["glance"] if weight < 0 else ACTIONS["view"]
+    return ACTIONS.get(name, ACTIONS["view"])
+
+
+def digest(history: History, catalogue: Catalogue) -> int:
+    """Return a digest of what the network reads of a history, 1 … 2³²: equal where serving and learning agree."""
+    action, dwell, gap = acts(history)
+    read = catalogue.hashed[history.rows].tobytes() + np.stack([action, dwell, gap]).astype("<i4").tobytes()
+    return zlib.crc32(read) + 1
