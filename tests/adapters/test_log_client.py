@@ -68,7 +68,7 @@ def test_a_dead_log_server_is_said_at_once_and_found_again(tmp_path: Path) -> No
             began = time.monotonic()
             with pytest.raises(Degraded):
                 await client.append(P, [view(2)], timeout_s=1.0)
-            assert time.monotonic() - began < 2.0
+            assert time.monotonic() - began < 5.0
             with pytest.raises(Silent):
                 await client.heads(P)
             w.start_nats("eu-west")

@@ -70,12 +70,12 @@ def test_a_region_that_is_well_is_the_only_one_asked() -> None:
 def test_silence_starts_the_next_within_patience() -> None:
     answer, asked, suspected, took_s = race({"us-east": silent, "us-west": quick})
     assert (answer, asked, suspected) == ("well", ["us-east", "us-west"], ["us-east"])
-    assert took_s < PATIENCE_MAX_S + 0.5
+    assert took_s < PATIENCE_MAX_S + 2.0
 
 
 def test_a_refused_connection_starts_the_next_at_once() -> None:
     answer, _, suspected, took_s = race({"us-east": gone, "us-west": quick})
-    assert (answer, suspected) == ("well", ["us-east"]) and took_s < 0.3
+    assert (answer, suspected) == ("well", ["us-east"]) and took_s < PATIENCE_MIN_S
 
 
 def test_a_slow_region_is_hedged_within_the_budget_only() -> None:
@@ -91,7 +91,7 @@ def test_a_refusal_is_the_callers_and_asks_nobody_else() -> None:
 def test_when_all_fail_or_the_deadline_passes_it_is_degraded() -> None:
     assert isinstance(race({"us-east": gone, "us-west": gone})[0], Degraded)
     answer, _, suspected, took_s = race({"us-east": silent, "us-west": silent}, deadline_s=1.2)
-    assert isinstance(answer, Degraded) and took_s < 2.5 and suspected == ["us-east", "us-west"]
+    assert isinstance(answer, Degraded) and took_s < 5.0 and suspected == ["us-east", "us-west"]
 
 
 def test_a_bug_is_not_mistaken_for_trouble() -> None:

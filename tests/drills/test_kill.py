@@ -11,5 +11,5 @@ def test_a_region_goes_dark_and_loses_its_disk(mode: str) -> None:
     assert verdict.safe > 100 and verdict.acknowledged > verdict.safe
     assert (verdict.safe_missing, verdict.acknowledged_missing) == (0, 0)
     assert (verdict.slates_empty, verdict.repeats, verdict.failed) == (0, 0, 0)
-    assert verdict.slate_from_cut_s_max < 5.0 and verdict.ack_from_cut_s_max < 5.0
+    assert verdict.slate_from_cut_s_max < 15.0 and verdict.ack_from_cut_s_max < 15.0
     assert 0 <= verdict.serves_again_s <= verdict.restored_s < 60.0

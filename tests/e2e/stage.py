@@ -124,7 +124,7 @@ class Viewer:
         """On to the next video; assert that it is another one."""
         before = self.see()["item"]
         self.page.keyboard.press("ArrowDown")
-        until(lambda: self.see()["item"] != before, 5, "the next video comes")
+        until(lambda: self.see()["item"] != before, 30, "the next video comes")
         return self.see()
 
     def find(self, test: str) -> Any:

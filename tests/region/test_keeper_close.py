@@ -31,11 +31,11 @@ def test_a_follower_that_missed_the_word_of_an_earlier_piece_drops_nothing_with_
             for k in range(1, 31):
                 a = await east.append(P, [view(k)])
             key = Key(a.chain, a.epoch)
-            await w.until(lambda: west.store.held(P).get(a.chain, {}).get(a.epoch) == a.n, 5, "carried")
+            await w.until(lambda: west.store.held(P).get(a.chain, {}).get(a.epoch) == a.n, 30, "carried")
             copy = west.store.copies[key]
             sha = hashlib.sha256(pack(await west.store.read(copy, 11, 20))).hexdigest()
             west.closer._due.put_nowait((key, 11, 20, sha))  # the word of 1..10 never came
-            await w.until(lambda: copy.piece_of(15) is not None and copy.tail_first > 20, 5, "closed")
+            await w.until(lambda: copy.piece_of(15) is not None and copy.tail_first > 20, 30, "closed")
             copy.ring.clear()
             rows: list[bytes] = []
             while more := await west.store.read(copy, len(rows) + 1, copy.end.n):
@@ -54,7 +54,7 @@ def test_an_entry_that_only_looks_like_a_segment_stops_no_chain(tmp_path: Path) 
             await east.append(P, msgspec.msgpack.encode([{"kind": "segment", "first": "not a number"}]))
             for k in range(1, 4):
                 a = await east.append(P, [view(k)])
-            await w.until(lambda: west.store.held(P).get(a.chain, {}).get(a.epoch) == a.n, 5, "carried past it")
+            await w.until(lambda: west.store.held(P).get(a.chain, {}).get(a.epoch) == a.n, 30, "carried past it")
             assert not west.store.copies[Key(a.chain, a.epoch)].writer.in_flight
             await east.close()
 
@@ -67,7 +67,7 @@ def test_a_region_restored_from_its_backup_never_seals_an_acknowledged_number_ag
             await w.start()
             east, west = await w.client("us-east"), w.keepers["us-west"][0]
             a = await east.append(P, [view(1)])
-            await w.until(lambda: west.store.held(P).get(a.chain, {}).get(a.epoch) == a.n, 5, "carried")
+            await w.until(lambda: west.store.held(P).get(a.chain, {}).get(a.epoch) == a.n, 30, "carried")
             await asyncio.to_thread(backup, w.home, "us-east", tmp_path / "b")
             await w.stop_keeper("us-west")
             lost = await east.append(P, [view(2)])  # acknowledged after the backup, carried by nobody

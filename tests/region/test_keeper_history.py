@@ -44,7 +44,7 @@ def test_segments_close_alike_everywhere_and_a_newcomer_reads_through_them(tmp_p
             ours, theirs = (copy_of(w.keepers[r][0], "personal/us-east", epoch) for r in ("us-east", "us-west"))
             await w.until(lambda: len(ours.pieces) >= 3 and ours.pieces == theirs.pieces, 15, "closed alike")
             cut = lambda: ours.tail_first == theirs.tail_first == ours.pieces[-1].last + 1  # noqa: E731
-            await w.until(cut, 5, "dropped from both streams")
+            await w.until(cut, 30, "dropped from both streams")
             extent = await Streams(east.wire).extent(ours.key)
             assert extent is not None
             assert extent.first == ours.tail_first
@@ -86,7 +86,7 @@ def test_two_blocks_with_one_number_are_both_kept_and_told(tmp_path: Path) -> No
             await w.start_keeper("us-east")
             east = await w.client("us-east")
             a = [await east.append(P, [view(k)]) for k in (1, 2, 3)][-1]
-            await w.until(lambda: west.store.held(P).get(a.chain, {}).get(a.epoch) == 3, 5, "carried")
+            await w.until(lambda: west.store.held(P).get(a.chain, {}).get(a.epoch) == 3, 30, "carried")
             # A rogue with us-east's key rewrites its chain from block 3 on while its keeper is away.
             await w.stop_keeper("us-east")
             key, streams = Key(a.chain, a.epoch), Streams(east.wire)
@@ -131,7 +131,7 @@ def test_damage_in_a_running_region_is_found_by_the_scrubber(tmp_path: Path) -> 
             epoch = await fill(east, 1, 400)
             keeper = w.keepers["us-east"][0]
             copy, west = copy_of(keeper, "personal/us-east", epoch), w.keepers["us-west"][0]
-            await w.until(lambda: west.store.held(P).get("personal/us-east", {}).get(epoch) == copy.end.n, 5, "carried")
+            await w.until(lambda: west.store.held(P).get("personal/us-east", {}).get(epoch) == copy.end.n, 30, "carried")
             copy.ring.clear()
             (block,) = (w.home.region("us-east") / "nats").rglob(f"*personal_us-east_{epoch}/msgs/1.blk")
             flip(block)

@@ -368,7 +368,7 @@ def test_a_keeper_that_hangs_costs_an_error_and_no_entry(rig: Rig, shop: list[st
     try:
         began = time.monotonic()
         answer = device.send(EAST, like)
-        assert (answer.status, answer.json["error"]) == (503, "degraded") and time.monotonic() - began < 8
+        assert (answer.status, answer.json["error"]) == (503, "degraded") and time.monotonic() - began < 20
         slate = device.feed(EAST, n=5)  # the feed does not need the log
         assert slate.status == 200 and len(slate.json["items"]) == 5
     finally:

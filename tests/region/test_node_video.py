@@ -144,7 +144,7 @@ def test_a_node_without_its_log_plays_from_the_shelf(rig: Rig, folder: Path) -> 
         device = Device(alone, EAST, 64)
         began = time.monotonic()
         answer = device.send(EAST, device.event("skip", item="x"))
-        assert answer.status == 503 and answer.json["error"] == "degraded" and time.monotonic() - began < 6
+        assert answer.status == 503 and answer.json["error"] == "degraded" and time.monotonic() - began < 20
         assert int(answer.headers["retry-after"]) >= 1
         assert call(alone, EAST, "GET", "/v1/held", bearer=device.token).status == 503
         assert json.loads(call(alone, EAST, "GET", "/v1/shelf").json["shelf"])["items"]

@@ -179,7 +179,7 @@ def test_killed_in_mid_work_it_publishes_once(tmp_path: Path) -> None:
                 await world.until(lambda: decoders(world), 20, "the decoder runs")
                 child.kill()
                 child.wait()
-            await world.until(lambda: not decoders(world), 5, "the decoder went with it")
+            await world.until(lambda: not decoders(world), 30, "the decoder went with it")
             assert files(world, "us-east").outcome(ident) is None
             with transcoding(world, "us-east"):
                 assert (await outcome(world, "us-east", ident, 60)).state == "published"
