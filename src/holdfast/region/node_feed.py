@@ -24,6 +24,7 @@ from holdfast.core.feed.shapes import FeedRequest, Slate, SlateItem
 from holdfast.core.feed.viewer import Budget, Query
 from holdfast.region.node_append import Appender
 from holdfast.region.node_state import State
+from holdfast.region.node_teams import inward, outward
 
 GATHER_S = 0.002
 GATHERED_MAX = 64  # requests per call of the pipeline: keeps the loop free of calls longer than ~50 ms
@@ -56,11 +57,12 @@ class NodeFeed:
         if not request.request:
             request.request = secrets.token_hex(8)
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(Query(viewer_of(request, caller), request), time.perf_counter(), loop.create_future())
+        query = Query(viewer_of(request, caller), inward(request, caller.tenant), caller.tenant)
+        waiting = _Waiting(query, time.perf_counter(), loop.create_future())
         self._waiting.append(waiting)
         if len(self._waiting) == 1:
             loop.call_later(GATHER_S, self._decide)
-        return await waiting.done
+        return outward(await waiting.done, caller.tenant)
 
     def standing(self) -> tuple[Rung, dict[str, str]]:
         """Move the ladder to what can be carried now; return the best affordable rung and what those above lack."""
@@ -109,7 +111,7 @@ class NodeFeed:
             if waiting.done.done():
                 continue
             if not slate.items:  # better no answer than an empty one: the client asks elsewhere, or goes on by itself
-                waiting.done.set_exception(Degraded(EMPTY if state.folding else COLD, retry_after_s=1.0))
+                waiting.done.set_exception(nothing(waiting.query, state.folding))
                 continue
             if waiting.query.viewer:
                 self._record(slate, result)
@@ -177,6 +179,13 @@ class NodeFeed:
     def _recorded(self, done: asyncio.Future[Acked]) -> None:
         if done.cancelled() or done.exception() is not None:
             self._state.count("exposures_lost")
+
+
+def nothing(query: Query, folding: bool) -> Degraded | Refused:
+    """Say why there is nothing to offer: in general, or by this request's own rules."""
+    if folding and query.ask.rules is not None:
+        return Refused("no item passes these rules for this viewer", field="rules", code="rules", hint="ask for less")
+    return Degraded(EMPTY if folding else COLD, retry_after_s=1.0)
 
 
 def viewer_of(request: FeedRequest, caller: Caller) -> str:

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.feed import filters, guard, slate, sources, value
+from holdfast.core.feed import filters, guard, rules, slate, sources, value
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.feed.predict import Eligible, Predict, Predictors
 from holdfast.core.feed.slate import Pick
 from holdfast.core.feed.sources import Candidates, Stock
 from holdfast.core.feed.viewer import Budget, Query, Viewer, see
 from holdfast.core.feed.world import World
+from holdfast.core.tenants import tenant_of
 
 Array = NDArray[Any]
 
@@ -57,9 +58,23 @@ class Result:
 
 
 def run(queries: Sequence[Query], world: World, predictors: Predictors, budget: Budget) -> list[Result]:
-    """Answer every query. A rung above REGIONAL that `predictors` does not name is not tried."""
+    """Answer every query. A rung above REGIONAL that `predictors` does not name is not tried.
+
+    Tenants share nothing, so the queries of each are answered from a stock of their own.
+    """
+    answers: dict[int, Result] = {}
+    for tenant in dict.fromkeys(query.tenant for query in queries):
+        mine = [i for i, query in enumerate(queries) if query.tenant == tenant]
+        stock = Stock(world, budget, tenant)
+        results = _answer([queries[i] for i in mine], stock, world, predictors, budget)
+        answers.update(zip(mine, results, strict=True))
+    return [answers[i] for i in range(len(queries))]
+
+
+def _answer(
+    queries: list[Query], stock: Stock, world: World, predictors: Predictors, budget: Budget
+) -> list[Result]:
     viewers = [see(query, world, budget) for query in queries]
-    stock = Stock(world, budget)
     done: dict[int, Result] = {}
     breached: dict[int, list[str]] = {i: [] for i in range(len(viewers))}
     for rung in (r for r in Rung if r < Rung.DEVICE):
@@ -150,10 +165,33 @@ def _ask(
 
 def _best(result: Result, found: Candidates, parts: Array, stock: Stock, world: World) -> list[Chosen]:
     """Order the candidates by their score, as a person wants to swipe through them."""
-    viewer, rows = result.viewer, found.rows
+    viewer, rows, asked = result.viewer, found.rows, result.viewer.query.ask.rules
     score = value.score(parts, result.rung)
+    if asked is not None:
+        score = rules.nudged(asked, rows, score, world.catalogue, viewer.query.tenant)
+        best = rules.capped(asked, rows, score, world.catalogue)
+        found, parts, score = Candidates(rows[best], found.source[best], found.retrieved), parts[best], score[best]
+        rows = found.rows
     picks = slate.choose(rows, score, stock.debut[rows], viewer.query.ask.n, world.catalogue, viewer.draw)
-    return [_chosen(p, found, float(score[p.at]), tuple(parts[p.at].tolist()), result.rung, world) for p in picks]
+    chosen = [_chosen(p, found, float(score[p.at]), tuple(parts[p.at].tolist()), result.rung, world) for p in picks]
+    return chosen if asked is None or not asked.pin else _pinned(asked, chosen, result, stock, world)
+
+
+def _pinned(asked: rules.Rules, chosen: list[Chosen], result: Result, stock: Stock, world: World) -> list[Chosen]:
+    """Put the pinned items that no filter removed first; the others follow, still at most so many of a creator."""
+    c, query = world.catalogue, result.viewer.query
+    eligible = stock.allowed.copy()
+    for removed in result.removed.values():
+        eligible[removed] = False
+    rows = rules.pinned(asked, eligible, c, query.tenant)
+    out = [Chosen(c.items.all[row], row, "pinned", 0.0, how="pinned") for row in rows]
+    met = [int(c.creator[row]) for row in rows]
+    for one in chosen:
+        creator = int(c.creator[one.row])
+        if one.row not in rows and (not asked.max_per_creator or met.count(creator) < asked.max_per_creator):
+            out.append(one)
+            met.append(creator)
+    return out[: query.ask.n]
 
 
 def _longest_unseen(result: Result, found: Candidates, parts: Array, stock: Stock, world: World) -> list[Chosen]:
@@ -180,10 +218,13 @@ def _from_shelf(viewer: Viewer, world: World, budget: Budget) -> Result:
     """Offer the signed shelf, less what this viewer has seen and what is known here to be ruled away since."""
     c = world.catalogue
     asked = viewer.query.ask
-    known = [(item, c.items.of.get(item, -1)) for item in budget.shelf if item not in asked.exclude]
+    tenant = viewer.query.tenant
+    shelf = [item for item in budget.shelf if tenant_of(item) == tenant]
+    known = [(item, c.items.of.get(item, -1)) for item in shelf if item not in asked.exclude]
     allowed = c.allowed()
     live = [(i, r) for i, r in known if r < 0 or allowed[r] or (c.publications[r] is None and c.verdict[r] < 0)]
-    live = [(i, r) for i, r in live if r not in viewer.profile.hidden]
+    asks = rules.mask(viewer, world)  # what a rule keeps out stays out here too; of what is not known yet, nobody knows
+    live = [(i, r) for i, r in live if r not in viewer.profile.hidden and (asks is None or (r >= 0 and asks[r]))]
     named = set(asked.seen)
     fresh = [(i, r) for i, r in live if i not in named and r not in viewer.seen]
     chosen = [Chosen(item, row, "shelf", 0.0, how="shelf") for item, row in (fresh or live)[: asked.n]]

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from holdfast.core.entries import Millis, Viewer
 from holdfast.core.entries import OwnId as ItemId
+from holdfast.core.feed.rules import Rules
 
 CONTEXT_MAX = 50  # a viewer's newest events; older ones are worth little (notes on replication lag, MovieLens-1M)
 SEEN_MAX = 2000  # ids a request may carry: about 40 kB of JSON
@@ -35,7 +36,7 @@ class FeedRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit
     """One request for a slate. `context` newest last; `at_most` lowers the top of the ladder.
 
     `randomise`: rungs to draw one from, by hash of `request` (for experiments). `exclude`: items the device already
-    holds in its buffer, so not to be offered again now while there is another.
+    holds in its buffer, so not to be offered again now while there is another. `rules`: see `core.feed.rules`.
     """
 
     n: Annotated[int, Meta(ge=1, le=SLATE_MAX)] = SLATE_DEFAULT
@@ -46,6 +47,7 @@ class FeedRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit
     at_most: RungName = "FULL"
     exclude: Annotated[list[ItemId], Meta(max_length=500)] = []
     randomise: Annotated[list[RungName], Meta(max_length=6)] = []
+    rules: Rules | None = None
 
 
 class Feature(msgspec.Struct, frozen=True):

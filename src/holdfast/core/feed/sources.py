@@ -14,6 +14,7 @@ from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.viewer import Budget, Viewer
 from holdfast.core.feed.world import World
 from holdfast.core.rulings import STRICTNESS
+from holdfast.core.tenants import PLATFORM
 
 Array = NDArray[Any]
 
@@ -29,13 +30,15 @@ NETWORK = "retrieved"  # what MODEL is called when a network retrieved
 
 
 class Stock:
-    """What all queries of one call share. bool[n] masks and float64[n] columns over catalogue rows."""
+    """What all queries of one tenant share in a call. bool[n] masks and float64[n] columns over catalogue rows."""
 
-    def __init__(self, world: World, budget: Budget) -> None:
+    def __init__(self, world: World, budget: Budget, tenant: str = PLATFORM) -> None:
         c = world.catalogue
         n = c.n
         age = budget.now_us - c.published[:n]
         self.allowed: Array = c.allowed() & (age < AGE_MAX_US)  # ruled `allow` here, live, not too old
+        if len(c.tenants.all) > 1:  # whatever a source offers is of this tenant
+            self.allowed &= c.of_tenant(tenant)
         self.heat: Array = c.heat(c.newest_us)
         self.debut: Array = self.allowed & (c.views[:n] < DEBUT_VIEWS) & (age < DEBUT_AGE_US)  # owed impressions
         if "debut" in budget.without:
@@ -104,7 +107,7 @@ def following(viewer: Viewer, world: World) -> Array:
     c = world.catalogue
     n = c.n
     shown = c.live[:n] & (c.verdict[:n] >= 0) & (c.verdict[:n] <= STRICTNESS["limit"])
-    return np.flatnonzero(shown & np.isin(c.creator[:n], viewer.profile.followed()))
+    return np.flatnonzero(shown & np.isin(c.creator[:n], viewer.profile.followed()) & c.of_tenant(viewer.query.tenant))
 
 
 def _warmest(eligible: Eligible, stock: Stock) -> Array:

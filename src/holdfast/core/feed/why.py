@@ -10,6 +10,7 @@ from holdfast.core.feed.shapes import Feature, SlateItem, Taste, Why
 from holdfast.core.feed.value import WEIGHTS, tastes
 from holdfast.core.feed.viewer import History
 from holdfast.core.feed.world import World
+from holdfast.core.tenants import tag_shown
 
 TASTES = 8  # chips that fit in a strip
 FEATURES = 5
@@ -25,7 +26,7 @@ _PART_WORDS = {
 def taste(history: History, catalogue: Catalogue) -> list[Taste]:
     """Return the tags that the history speaks for, weights adding up to 1, strongest first: as the score has them."""
     known = tastes(history, catalogue).tolist()
-    best = sorted(((w, catalogue.tags.all[t]) for t, w in enumerate(known) if w > 0), reverse=True)[:TASTES]
+    best = sorted(((w, tag_shown(catalogue.tags.all[t])) for t, w in enumerate(known) if w > 0), reverse=True)[:TASTES]
     total = sum(w for w, _ in best)
     return [Taste(tag, round(w / total, 4)) for w, tag in best]
 
@@ -71,6 +72,7 @@ def why(chosen: Chosen, result: Result, world: World, predict: Predict | None) -
 def _sentence(chosen: Chosen, result: Result, world: World, predict: Predict | None) -> str:
     fixed = {
         "rewatch": "You have seen everything there is; this one the longest ago.",
+        "pinned": "Pinned here by the app.",
         "shelf": "From the last saved shelf of approved videos.",
         "debut": "New here: it is owed its first viewers.",
         "drawn": "Drawn by chance, to learn what else you may like.",
@@ -95,8 +97,8 @@ def _sentence(chosen: Chosen, result: Result, world: World, predict: Predict | N
 
 def _by_taste(row: int, result: Result, c: Catalogue) -> str:
     taste = tastes(result.viewer.history, c)
-    best = max((t for t in c.tag_rows[row].tolist() if t >= 0), key=lambda t: taste[t])
-    return f"You have been enjoying {c.tags.all[best]}."
+    best = max((int(t) for t in c.tag_rows[row] if t >= 0), key=lambda t: float(taste[t]))
+    return f"You have been enjoying {tag_shown(c.tags.all[best])}."
 
 
 def _because(history: History, i: int, c: Catalogue) -> str:
