@@ -54,6 +54,8 @@ class NodeFeed:
     async def slate(self, request: FeedRequest, caller: Caller) -> Slate:
         if len(self._waiting) >= WAITING_MAX:
             raise Degraded("too many feeds are asked for at once; try another region", retry_after_s=0.5)
+        if request.feed == "topic" and not request.topic:
+            raise Refused("a topic feed names its topic", field="topic", hint="GET /v1/topics lists them")
         if not request.request:
             request.request = secrets.token_hex(8)
         loop = asyncio.get_running_loop()
@@ -131,6 +133,9 @@ class NodeFeed:
         reason, lacks = words
         if result.rung > state.ladder.rung:
             reason = self._lower(waiting.query, result)
+        asked = result.viewer.asked
+        if asked.words:  # which feed this is comes first, then how well it works
+            reason = asked.words if result.rung is asked.kind.top else f"{asked.words} {reason}"
         state.count("slates")
         state.count("breaches", len(result.breaches))
         state.count("rewatch", int(result.rewatch))
@@ -145,7 +150,7 @@ class NodeFeed:
             rewatch=result.rewatch, public=not waiting.query.viewer, items=items,
             taste=why.taste(result.viewer.history, world.catalogue),
             removed={name: int(rows.size) for name, rows in result.removed.items()}, took_ms=round(took_ms, 2),
-            now=state.now_us(), safe=state.safe, held=state.held,
+            now=state.now_us(), safe=state.safe, held=state.held, feed=asked.kind.name,
         )
 
     def _lower(self, query: Query, result: pipeline.Result) -> str:

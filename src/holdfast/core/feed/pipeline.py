@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.feed import filters, guard, rules, slate, sources, value
+from holdfast.core.feed import filters, guard, kinds, rules, slate, sources, value, wishes
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.feed.predict import Eligible, Predict, Predictors
 from holdfast.core.feed.slate import Pick
@@ -159,6 +159,8 @@ def _ask(
         if rung <= Rung.LINEAR:
             columns["taste"] = value.taste_of(rows, value.tastes(viewer.history, world.catalogue), world.catalogue)
             columns["followed"] = candidates.source == sources.FOLLOWING
+        if viewer.wishes is not None:
+            columns["told"] = wishes.told(rows, viewer.wishes, world.catalogue)
     parts = [value.parts(rung, columns, c.rows.size, trust) for columns, c in zip(said, found, strict=True)]
     return list(zip(found, parts, strict=True))
 
@@ -174,6 +176,9 @@ def _best(result: Result, found: Candidates, parts: Array, stock: Stock, world: 
         rows = found.rows
     picks = slate.choose(rows, score, stock.debut[rows], viewer.query.ask.n, world.catalogue, viewer.draw)
     chosen = [_chosen(p, found, float(score[p.at]), tuple(parts[p.at].tolist()), result.rung, world) for p in picks]
+    if viewer.asked.kind.newest:
+        picks = [Pick(i, "best") for i in kinds.by_time(rows, viewer.query.ask.n, world.catalogue)]
+        return [_chosen(p, found, float(score[p.at]), tuple(parts[p.at].tolist()), result.rung, world) for p in picks]
     return chosen if asked is None or not asked.pin else _pinned(asked, chosen, result, stock, world)
 
 
@@ -227,5 +232,6 @@ def _from_shelf(viewer: Viewer, world: World, budget: Budget) -> Result:
     live = [(i, r) for i, r in live if r not in viewer.profile.hidden and (asks is None or (r >= 0 and asks[r]))]
     named = set(asked.seen)
     fresh = [(i, r) for i, r in live if i not in named and r not in viewer.seen]
+    live = kinds.on_shelf(viewer, live, world)
     chosen = [Chosen(item, row, "shelf", 0.0, how="shelf") for item, row in (fresh or live)[: asked.n]]
     return Result(viewer, Rung.SHELF, chosen, rewatch=not fresh and bool(live), retrieved={"shelf": len(budget.shelf)})

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from holdfast.core.entries import Millis, Viewer
+from holdfast.core.entries import Millis, Tag, Viewer
 from holdfast.core.entries import OwnId as ItemId
+from holdfast.core.feed.kinds import KindName
 from holdfast.core.feed.rules import Rules
 
 CONTEXT_MAX = 50  # a viewer's newest events; older ones are worth little (notes on replication lag, MovieLens-1M)
@@ -37,6 +38,7 @@ class FeedRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit
 
     `randomise`: rungs to draw one from, by hash of `request` (for experiments). `exclude`: items the device already
     holds in its buffer, so not to be offered again now while there is another. `rules`: see `core.feed.rules`.
+    `feed`: see `core.feed.kinds`; `topic`: the tag of a topic feed.
     """
 
     n: Annotated[int, Meta(ge=1, le=SLATE_MAX)] = SLATE_DEFAULT
@@ -48,6 +50,8 @@ class FeedRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit
     exclude: Annotated[list[ItemId], Meta(max_length=500)] = []
     randomise: Annotated[list[RungName], Meta(max_length=6)] = []
     rules: Rules | None = None
+    feed: KindName = "for_you"
+    topic: Tag | Literal[""] = ""
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -122,3 +126,4 @@ class Slate(msgspec.Struct, kw_only=True):
     now: int
     safe: dict[str, dict[str, int]]
     held: dict[str, dict[str, int]]
+    feed: KindName = "for_you"  # what was served, which `reason` says if it is not what was asked for

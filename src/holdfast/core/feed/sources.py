@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.feed import wishes
 from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.viewer import Budget, Viewer
 from holdfast.core.feed.world import World
@@ -24,8 +25,8 @@ DEBUT_AGE_US = 24 * 3600 * 1_000_000  # T: within a day
 AGE_MAX_US = 365 * 86_400 * 1_000_000  # older videos are reached by link, not by the feed
 HOT = 4096  # of the warmest videos are put in order at once; who has seen all of these has the rest ordered too
 
-FOLLOWING, MODEL, TRENDING, DEBUT = range(4)  # a video found twice is put down to the first
-NAMES = ("following", "linear", "trending", "debut")
+FOLLOWING, MODEL, TRENDING, DEBUT, TOLD = range(5)  # a video found twice is put down to the first
+NAMES = ("following", "linear", "trending", "debut", "told")
 NETWORK = "retrieved"  # what MODEL is called when a network retrieved
 
 
@@ -78,13 +79,18 @@ def gather(viewer: Viewer, eligible: Eligible, retrieved: Array | None, stock: S
     found: list[tuple[int, Array]] = []
     marks = stock.marks
     marks[eligible.barred] = True
-    if retrieved is not None and viewer.profile.follows:
+    if viewer.profile.follows and (retrieved is not None or viewer.asked.kind.newest):
         rows = following(viewer, world)
         if eligible.allowed is not stock.allowed:  # a rule of this request holds for those one follows as well
             rows = rows[eligible.allowed[rows] | ~stock.allowed[rows]]
+        rows = wishes.unbanned(rows, viewer, world)
         found.append((FOLLOWING, rows[~marks[rows]][-CANDIDATES:]))
     if retrieved is not None:  # a model is not trusted with what may be shown
         found.append((MODEL, retrieved[eligible.allowed[retrieved] & ~marks[retrieved]]))
+    if viewer.wishes is not None:
+        rows = wishes.wanted(viewer.wishes, eligible.allowed, world.catalogue)
+        rows = rows[~marks[rows]]
+        found.append((TOLD, rows[np.argsort(-stock.heat[rows], kind="stable")][:CANDIDATES]))
     found.append((TRENDING, _warmest(eligible, stock)))
     found.append((DEBUT, _newest(eligible, stock)))
     marks[eligible.barred] = False

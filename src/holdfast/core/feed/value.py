@@ -25,13 +25,13 @@ Array = NDArray[Any]
 
 _NETWORK = {
     "long": 1.0, "like": 1.0, "share": 1.0, "follow": 1.0, "comment": 0.5, "skip": -0.3, "hide": -8.0,
-    "taste": 0.05, "heat": 0.05, "followed": 0.1,
+    "taste": 0.05, "heat": 0.05, "followed": 0.1, "told": 0.3,
 }  # fmt: skip
 WEIGHTS: dict[Rung, dict[str, float]] = {
     Rung.FULL: _NETWORK,
     Rung.STALE: _NETWORK,
-    Rung.LINEAR: {"next": 1.0, "taste": 0.25, "heat": 0.2, "followed": 0.3},
-    Rung.REGIONAL: {"heat": 1.0},
+    Rung.LINEAR: {"next": 1.0, "taste": 0.25, "heat": 0.2, "followed": 0.3, "told": 0.4},
+    Rung.REGIONAL: {"heat": 1.0, "told": 0.4},
 }
 SCALED = frozenset({"next", "taste", "heat"})  # scaled so that the largest magnitude within the query is 1
 NEUTRAL = WEIGHT["view"] / WEIGHT_UNIT  # stayed a while: speaks neither for nor against
