@@ -230,8 +230,8 @@ def _from_shelf(viewer: Viewer, world: World, budget: Budget) -> Result:
     live = [(i, r) for i, r in known if r < 0 or allowed[r] or (c.publications[r] is None and c.verdict[r] < 0)]
     asks = rules.mask(viewer, world)  # what a rule keeps out stays out here too; of what is not known yet, nobody knows
     live = [(i, r) for i, r in live if r not in viewer.profile.hidden and (asks is None or (r >= 0 and asks[r]))]
+    live = kinds.on_shelf(viewer, live, world)
     named = set(asked.seen)
     fresh = [(i, r) for i, r in live if i not in named and r not in viewer.seen]
-    live = kinds.on_shelf(viewer, live, world)
     chosen = [Chosen(item, row, "shelf", 0.0, how="shelf") for item, row in (fresh or live)[: asked.n]]
     return Result(viewer, Rung.SHELF, chosen, rewatch=not fresh and bool(live), retrieved={"shelf": len(budget.shelf)})

@@ -79,6 +79,8 @@ class Viewer:
     seen: dict[int, int]  # row -> when, µs
     excluded: set[int] = field(default_factory=set[int])  # in the device's buffer
     in_hand: set[int] = field(default_factory=set[int])  # served a moment ago
+    asked: kinds.Asked = kinds.FOR_YOU  # which feed answers
+    wishes: Wishes | None = None  # what the viewer said of tags and creators
 
     @property
     def public(self) -> bool:
@@ -86,13 +88,12 @@ class Viewer:
 
 
 EMPTY = Profile()  # never changed: the public's profile
+_NO_PAST = History(np.zeros(0, np.int32), np.zeros(0, np.float32), ())
 
 
 def see(query: Query, world: World, budget: Budget) -> Viewer:
     """Join a query with the region's record of its viewer."""
     ask, of = query.ask, world.catalogue.items.of
-    asked: kinds.Asked = kinds.FOR_YOU  # which feed answers
-    wishes: Wishes | None = None  # what the viewer said of tags and creators
     profile = world.profiles.get(query.viewer, EMPTY) if query.viewer else EMPTY
     draw = chance.key(budget.seed, query.viewer, ask.request)
     slate = f"{draw:016x}"
@@ -100,11 +101,15 @@ def see(query: Query, world: World, budget: Budget) -> Viewer:
     seen = {of[item]: i for i, item in enumerate(ask.seen) if item in of}
     for event in ask.context:
         row = of.get(event.item)
-_NO_PAST = History(np.zeros(0, np.int32), np.zeros(0, np.float32), ())
         if row is not None:
             seen[row] = max(seen.get(row, 0), budget.now_us - int(event.age_s * 1e6))
     for row, stamp in profile.seen.items():
         seen[row] = max(seen.get(row, 0), stamp)
+    asked = kinds.settle(ask, profile, world.catalogue, query.tenant)
+    wishes = wishes_of(profile, world.catalogue)
+    past = history(profile, ask, world.catalogue, budget.now_us)
+    if asked.kind.name == "plain":  # nothing that follows can profile: it is not told of what to make a profile
+        profile, wishes, past = kinds.blind(profile), wishes.bans() if wishes else None, _NO_PAST
     return Viewer(
         query, draw, slate, max(_rung(query, draw, budget), asked.kind.top), profile, past, seen,
         {of[item] for item in ask.exclude if item in of}, set(profile.in_hand(budget.now_us, slate)), asked, wishes,
@@ -116,11 +121,6 @@ def _rung(query: Query, draw: int, budget: Budget) -> Rung:
     if query.ask.randomise:
         names = query.ask.randomise
         top = max(top, Rung[names[chance.pick(draw, len(names))]])
-    asked = kinds.settle(ask, profile, world.catalogue, query.tenant)
-    wishes = wishes_of(profile, world.catalogue)
-    past = history(profile, ask, world.catalogue, budget.now_us)
-    if asked.kind.name == "plain":  # nothing that follows can profile: it is not told of what to make a profile
-        profile, wishes, past = kinds.blind(profile), wishes.bans() if wishes else None, _NO_PAST
     if not query.viewer:
         top = max(top, Rung.REGIONAL)
     return max(budget.rung, top)
@@ -140,6 +140,8 @@ def history(profile: Profile, ask: FeedRequest, catalogue: Catalogue, now_us: in
         row = of.get(c.item)
         if row is not None:
             acts.append((now_us - int(c.age_s * 1e6), row, c.action, c.dwell_ms, c.duration_ms))
+    if profile.forgot[3]:
+        acts = [act for act in acts if act[0] > profile.forgot[3]]  # a device may not have heard of the reset yet
     acts.sort(key=lambda a: a[0])
     joined: dict[int, tuple[int, str, float, int]] = {}  # row -> (weight, action, share, stamp), by the newest act
     for stamp, row, action, dwell_ms, duration_ms in acts:
@@ -152,8 +154,6 @@ def history(profile: Profile, ask: FeedRequest, catalogue: Catalogue, now_us: in
     newest = list(joined.items())[-CONTEXT_MAX:]
     return History(
         np.array([row for row, _ in newest], np.int32),
-    if profile.forgot[3]:
-        acts = [act for act in acts if act[0] > profile.forgot[3]]  # a device may not have heard of the reset yet
         np.array([act[0] for _, act in newest], np.float32) / WEIGHT_UNIT,
         tuple(act[1] for _, act in newest),
         np.array([act[2] for _, act in newest], np.float32),
