@@ -9,67 +9,34 @@ import asyncio
 import os
 import random
 import resource
-import shutil
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import uvloop
 
-from holdfast.adapters import system
 from holdfast.adapters.home import Home
 from holdfast.adapters.log import LogClient
-from holdfast.adapters.signing import Signer, b64, device_message, make_keys
+from holdfast.adapters.signing import Signer, b64, device_message
 from holdfast.core.classes import Class
 from holdfast.core.errors import Degraded
-from holdfast.core.topology import Region, Topology, resolve
 from holdfast.drills import bench_log
-from holdfast.region.roles import ENV, command, role_named
+from holdfast.drills.bench_region import NAME, Http, region, status
 
 DEVICES = 24  # requests in flight: about 600 entries, 30 ms at the target rate
 WARM_S = 2.0
 ENTRY_BYTES = 100
 REQUEST_MAX = 50
 ITEMS = 500
-READY_S = 30.0
 BLOCKS_KEPT = 400  # sealed blocks replayed against bare JetStream
 ROLES = ("log", "keeper", "node")
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class _Http:
-    """A keep-alive connection that speaks just enough HTTP/1.1, so that the generator costs little."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._at = (host, port)
-
-    async def open(self) -> None:
-        self._in, self._out = await asyncio.open_connection(*self._at)
-
-    async def call(self, method: str, path: str, body: bytes, token: str = "") -> tuple[int, bytes]:
-        """Send one request, return (status, body)."""
-        auth = f"authorization: Bearer {token}\r\n" if token else ""
-        head = f"{method} {path} HTTP/1.1\r\nhost: bench\r\n{auth}content-type: application/msgpack\r\n"
-        self._out.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        answer = await self._in.readuntil(b"\r\n\r\n")
-        length = 0
-        for line in answer.split(b"\r\n"):
-            if line[:15].lower() == b"content-length:":
-                length = int(line[15:])
-        return int(answer[9:12]), await self._in.readexactly(length)
-
-    def close(self) -> None:
-        self._out.close()
 
 
 class _Device:
     """One device that posts views as fast as they are acknowledged."""
 
     def __init__(self, number: int, host: str, port: int) -> None:
-        self._http = _Http(host, port)
+        self._http = Http(host, port)
         self._dice = random.Random(number)
         self._outbox = 0
         self.acks: list[tuple[float, float, int]] = []  # (when, seconds it took, entries)
@@ -115,45 +82,9 @@ class _Device:
         self._http.close()
 
 
-def _start(role: str, home: Home, top: Topology) -> subprocess.Popen[bytes]:
-    path = home.region("bench") / "logs"
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / f"{role}.log").open("ab") as log:
-        return subprocess.Popen(
-            command(role_named(role), "bench", home, top), stdout=log, stderr=log, env=os.environ | ENV,
-            start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, {0}),  # noqa: PLW1509
-        )  # fmt: skip
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-async def _status(http: _Http) -> dict[str, Any]:
-    status, body = await http.call("GET", "/v1/status", b"")
-    if status != 200:
-        raise Degraded(f"the node does not tell its status: {status}")
-    return msgspec.msgpack.decode(body)
-
-
-async def _ready(top: Topology) -> _Http:
-    region, deadline = top.regions[0], time.monotonic() + READY_S
-    http = _Http(region.host, region.http_port)
-    while time.monotonic() < deadline:
-        try:
-            await http.open()
-            if (await _status(http))["chains"]:
-                return http
-        except (OSError, EOFError, Degraded):
-            pass
-        await asyncio.sleep(0.1)
-    raise Degraded("the region did not start in time")
-
-
 async def _blocks(home: Home) -> list[bytes]:
     """Some of the sealed blocks of the run, as they are on disk."""
-    client = await LogClient.open(home, "bench")
+    client = await LogClient.open(home, NAME)
     kept: list[bytes] = []
     async for news in client.follow_class(Class.PERSONAL, {}, wait_ms=100):
         for batch in news.batches:
@@ -169,42 +100,26 @@ def _quantile(values: list[float], q: float) -> float:
 
 
 async def _run(seconds: float) -> dict[str, Any]:
-    root = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
-    top = resolve(Topology(regions=[Region(name="bench", jurisdiction="US")], rtt_ms=0.0),
-                  system.free_base("127.0.0.1", 60, bench_log.PORTS_FROM))
-    home = Home(root)
-    home.save(top)
-    make_keys(home, top)
-    children = {role: _start(role, home, top) for role in ROLES}
-    try:
-        http = await _ready(top)
-        devices = [_Device(k, top.regions[0].host, top.regions[0].http_port) for k in range(DEVICES)]
+    async with region(ROLES) as running:
+        http = await running.connect()
+        place = running.top.regions[0]
+        devices = [_Device(k, place.host, place.http_port) for k in range(DEVICES)]
         await asyncio.gather(*(d.enrol() for d in devices))
         began = time.monotonic() + WARM_S
         posting = asyncio.gather(*(d.post(began + seconds) for d in devices))
         await asyncio.sleep(WARM_S)
-        cpu, before = {r: _cpu_s(c.pid) for r, c in children.items()}, (await _status(http))["counters"]
+        cpu, before = running.cpu_s(), (await status(http))["counters"]
         own = time.process_time()
         await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
-        status = await _status(http)
-        used = {r: round((_cpu_s(c.pid) - cpu[r]) / seconds, 3) for r, c in children.items()}
+        now = await status(http)
+        used = {r: round((s - cpu[r]) / seconds, 3) for r, s in running.cpu_s().items()}
         used["generator"] = round((time.process_time() - own) / seconds, 3)
         await posting
         acks = [(took, n) for d in devices for at, took, n in d.acks if began <= at <= began + seconds]
-        blocks = await _blocks(home)
+        blocks = await _blocks(running.home)
         for device in devices:
             device.close()
         http.close()
-    finally:
-        for child in reversed(list(children.values())):
-            child.terminate()
-        for child in children.values():
-            try:
-                child.wait(10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-        shutil.rmtree(root, ignore_errors=True)
     raw = await bench_log.raw(blocks, min(seconds, 5.0))
     rate = sum(n for _, n in acks) / seconds
     times = [1000 * took for took, _ in acks]
@@ -212,8 +127,8 @@ async def _run(seconds: float) -> dict[str, Any]:
         "entries_per_s": round(rate, 1),
         "ack_ms_p50": round(_quantile(times, 0.5), 2),
         "ack_ms_p99": round(_quantile(times, 0.99), 2),
-        "folded_per_s": round((status["counters"]["folded"] - before["folded"]) / seconds, 1),
-        "fold_lag_ms_p99": round(status["latency_ms"]["fold_p99"], 2),
+        "folded_per_s": round((now["counters"]["folded"] - before["folded"]) / seconds, 1),
+        "fold_lag_ms_p99": round(now["latency_ms"]["fold_p99"], 2),
         "ratio": round(rate / raw["entries_per_s"], 4),
         "raw_entries_per_s": round(raw["entries_per_s"], 1),
         "raw_blocks_per_s": round(raw["blocks_per_s"], 1),
