@@ -41,6 +41,12 @@ _COLUMNS: dict[str, tuple[str, float]] = {
     "views": ("int64", 0),
     "long_views": ("int64", 0),
     "comments": ("int64", 0),
+    "qualified": ("int16", 0),  # of a debut: distinct viewers it was shown to, and how they took it (feed.debut_book)
+    "debut_shown": ("int16", 0),
+    "debut_long": ("int16", 0),
+    "debut_hidden": ("int16", 0),
+    "awaited": ("float64", 0),  # served, not seen yet
+    "ruled": ("int64", 0),  # stamp of the newest ruling
     "warm_views": ("float64", 0),
     "warm_long": ("float64", 0),
     "warm_likes": ("float64", 0),
@@ -87,6 +93,12 @@ class Catalogue:
     views: Array
     long_views: Array
     comments: Array
+    qualified: Array
+    debut_shown: Array
+    debut_long: Array
+    debut_hidden: Array
+    awaited: Array
+    ruled: Array
     warm_views: Array
     warm_long: Array
     warm_likes: Array
@@ -203,6 +215,7 @@ class Catalogue:
         case = self.cases.setdefault(row, Case())
         case.add(entry)
         verdict = case.verdict()
+        self.ruled[row] = max(int(self.ruled[row]), entry.stamp)
         self.verdict[row] = VERDICT_UNKNOWN if verdict == UNKNOWN else STRICTNESS[verdict]
         self.version += 1
 

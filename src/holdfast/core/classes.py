@@ -34,6 +34,7 @@ CLASS_OF_KIND: dict[str, Class] = {
     "reset": Class.PERSONAL,
     "slate": Class.PERSONAL,
     "release": Class.PERSONAL,
+    "experiment": Class.PERSONAL,
     "rollout": Class.PERSONAL,
 }
 # `segment` and `snapshot` entries name files of the chain they stand in, and take that chain's class.

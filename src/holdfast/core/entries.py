@@ -194,6 +194,31 @@ class Reset(Entry, tag="reset"):
     viewer: Annotated[str, Meta(max_length=64)] = ""
 
 
+ArmName = Annotated[str, Meta(pattern=rf"^[a-z0-9][a-z0-9_-]{{0,31}}{END}")]
+
+
+class Arm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One way to serve. What is left open stays as it is for everybody."""
+
+    name: ArmName
+    share: Annotated[int, Meta(ge=1, le=1000)] = 1  # of the viewers, beside the other arms' shares
+    at_most: Annotated[str, Meta(max_length=12)] = ""  # a rung: lowers the top of the ladder
+    weights: Annotated[dict[str, Annotated[int, Meta(ge=0, le=400)]], Meta(max_length=20)] = {}  # part of the score: %
+    rules: Annotated[str, Meta(max_length=20_000)] = ""  # core.feed.rules as JSON, where the request brings none
+
+
+class Experiment(Entry, tag="experiment"):
+    """A comparison of arms, begun or (`stopped`: when, µs) ended. The newest stamp holds per name (a full name)."""
+
+    name: ItemId
+    arms: Annotated[list[Arm], Meta(min_length=2, max_length=5)]
+    outcome: Literal["long_view_share", "long_views", "likes"] = "long_view_share"
+    window_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] = 86_400  # a viewer's outcome is what they do so long
+    effect_ppm: Annotated[int, Meta(ge=1, le=10**9)] = 50_000  # the effect hoped for, millionths of the outcome
+    salt: Annotated[str, Meta(max_length=32)] = ""  # another salt draws the viewers anew
+    stopped: Stamp = 0
+
+
 class SlateServed(Entry, tag="slate"):
     """An exposure: what was shown to whom, by which model, on which rung. `items` in order of position."""
 
@@ -208,6 +233,8 @@ class SlateServed(Entry, tag="slate"):
     propensity_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # probability of that draw, parts per million
     signals: Annotated[bytes, Meta(max_length=16_000)] = b""  # as served: int16[items, F], model.signals
     history: Annotated[int, Meta(ge=0, le=STAMP_MAX)] = 0  # digest of the viewer's history as served, 0: not said
+    arms: dict[ItemId, ArmName] = {}  # experiment -> the arm this slate was made under
+    feed: Annotated[str, Meta(max_length=12)] = ""  # which feed (core.feed.kinds), empty: For You
 
 
 class Release(Entry, tag="release"):
@@ -260,7 +287,7 @@ class Snapshot(Entry, tag="snapshot"):
 
 AnyEntry = (
     Publication | Retraction | Comment | Counts | Incident | Ruling | Policy | View | Like | Skip | Hide | Follow
-    | Share | SlateServed | Release | Rollout | Segment | Snapshot | Interest | Reset
+    | Share | SlateServed | Release | Rollout | Segment | Snapshot | Interest | Reset | Experiment
 )
 
 encode = msgspec.msgpack.Encoder().encode

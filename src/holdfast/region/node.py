@@ -34,12 +34,15 @@ from holdfast.region.node_door import NodeDoor
 from holdfast.region.node_feed import NodeFeed
 from holdfast.region.node_figures import NodeFigures
 from holdfast.region.node_follow import Follower
+from holdfast.region.node_interests import NodeInterests
 from holdfast.region.node_items import NodeCatalogue
+from holdfast.region.node_lists import NodeLists
 from holdfast.region.node_release import NodeReleases
 from holdfast.region.node_rulings import NodeRulings
 from holdfast.region.node_shelf import NodeShelf
 from holdfast.region.node_snapshot import NodeSnapshots, Noted
 from holdfast.region.node_state import State
+from holdfast.region.node_trials import NodeTrials
 from holdfast.region.uploads import Uploads
 
 EXIT_BROKEN = 3  # an invariant broke; the supervisor restarts through recovery
@@ -80,7 +83,10 @@ class Node:
             catalogue=self.catalogue,
             rulings=self.rulings,
             uploads=Uploads(state.folder / "uploads"),
+            lists=NodeLists(state, self.feed),
+            trials=NodeTrials(state, self.appender),
             figures=NodeFigures(state, self.feed, self.follower, self.shelf),
+            interests=NodeInterests(state, self.appender),
             webapp=Path(str(files("holdfast"))) / "webapp",
         )
 

@@ -31,6 +31,7 @@ from holdfast.core.errors import Refused
 from holdfast.core.hlc import AGE_MAX_US, AHEAD_MAX_US
 from holdfast.core.tenants import inner
 from holdfast.region.node_append import Appender
+from holdfast.region.node_interests import full_name
 from holdfast.region.node_state import State
 
 CALLERS_KEPT = 50_000  # tokens whose signature was checked already: about 20 MB
@@ -110,6 +111,9 @@ class NodeDoor:
         else:
             caller.need("events")
             self._fill_for_team(entries, caller, now_us)
+        for e in entries:
+            if type(e) is s.InterestEvent:
+                e.name = full_name(e.about, e.name, caller.tenant)
         comments = [e for e in entries if type(e) is s.CommentEvent]
         parts = [(Class.PERSONAL, entries)]
         if comments:
@@ -153,9 +157,9 @@ class NodeDoor:
             e.viewer = ""
             if not tenant:
                 continue
-            if type(e) is s.FollowEvent:
+            if isinstance(e, s.FollowEvent):
                 e.creator = inner(tenant, e.creator)
-            else:
+            elif not isinstance(e, s.InterestEvent | s.ResetEvent):
                 e.item = inner(tenant, e.item)
 
     def _publish_as(self, comments: list[s.CommentEvent], caller: Caller) -> None:

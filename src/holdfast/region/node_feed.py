@@ -20,11 +20,13 @@ from holdfast.core.errors import Degraded, Refused
 from holdfast.core.feed import budget as cost
 from holdfast.core.feed import ladder, pipeline, why
 from holdfast.core.feed.ladder import Facts, Ladder, Rung
+from holdfast.core.feed.predict import Predictors
 from holdfast.core.feed.shapes import FeedRequest, Slate, SlateItem
 from holdfast.core.feed.viewer import Budget, Query
 from holdfast.region.node_append import Appender
 from holdfast.region.node_state import State
 from holdfast.region.node_teams import inward, outward
+from holdfast.region.node_trials import draw
 
 GATHER_S = 0.002
 GATHERED_MAX = 64  # requests per call of the pipeline: keeps the loop free of calls longer than ~50 ms
@@ -59,12 +61,29 @@ class NodeFeed:
         if not request.request:
             request.request = secrets.token_hex(8)
         loop = asyncio.get_running_loop()
-        query = Query(viewer_of(request, caller), inward(request, caller.tenant), caller.tenant)
+        viewer, request = viewer_of(request, caller), inward(request, caller.tenant)
+        request, trial = draw(self._state.world.trials, request, viewer, caller.tenant)
+        query = Query(viewer, request, caller.tenant, trial)
         waiting = _Waiting(query, time.perf_counter(), loop.create_future())
         self._waiting.append(waiting)
         if len(self._waiting) == 1:
             loop.call_later(GATHER_S, self._decide)
         return outward(await waiting.done, caller.tenant)
+
+    def look(self, query: Query) -> pipeline.Result:
+        """Answer one query as it would be answered now, without handing it out: nothing is recorded."""
+        self.standing()
+        return pipeline.run([query], self._state.world, self._predictors(), self._budget(1))[0]
+
+    def _budget(self, size: int) -> Budget:
+        state = self._state
+        return Budget(
+            now_us=state.now_us(), seed=self._seed, rung=state.ladder.rung, shelf=tuple(i.item for i in state.shelf),
+            without=cost.plan(BUDGET_US, size, state.world.catalogue.n),
+        )
+
+    def _predictors(self) -> Predictors:
+        return {Rung.LINEAR: self._state.model.predict} if self._state.model else {}
 
     def standing(self) -> tuple[Rung, dict[str, str]]:
         """Move the ladder to what can be carried now; return the best affordable rung and what those above lack."""
@@ -101,12 +120,8 @@ class NodeFeed:
     def _answer(self, batch: list[_Waiting]) -> None:
         state = self._state
         best, lacks = self.standing()
-        budget = Budget(
-            now_us=state.now_us(), seed=self._seed, rung=state.ladder.rung, shelf=tuple(i.item for i in state.shelf),
-            without=cost.plan(BUDGET_US, len(batch), state.world.catalogue.n),
-        )
-        predictors = {Rung.LINEAR: state.model.predict} if state.model else {}
-        results = pipeline.run([w.query for w in batch], state.world, predictors, budget)
+        budget = self._budget(len(batch))
+        results = pipeline.run([w.query for w in batch], state.world, self._predictors(), budget)
         words = ladder.standing(state.ladder, best, lacks, state.now_s())
         for waiting, result in zip(batch, results, strict=True):
             slate = self._dress(waiting, result, budget, words)
@@ -174,7 +189,8 @@ class NodeFeed:
             viewer=result.viewer.query.viewer, slate=slate.slate, rung=slate.rung,
             items=[i.item for i in slate.items], release=model.release if slate.model and model else "",
             reason=slate.reason[:300], watermark=dict(state.watermark), drawn=drawn,
-            propensity_ppm=round(chance * 1e6),
+            propensity_ppm=round(chance * 1e6), arms=result.viewer.query.trial.arms,
+            feed="" if slate.feed == "for_you" else slate.feed,
         )
         try:
             self._appender.put_later(Class.PERSONAL, encode([entry])).add_done_callback(self._recorded)

@@ -17,6 +17,7 @@ from holdfast.core.feed.shapes import SlateItem, Why
 from holdfast.core.rulings import STRICTNESS
 from holdfast.core.tenants import PLATFORM
 from holdfast.region.node_items import NodeCatalogue
+from holdfast.region.node_lists import card
 from holdfast.region.node_state import State
 
 SHELF_SIZE = 60  # an evening's videos; about 40 kB of JSON
@@ -115,18 +116,4 @@ class NodeShelf:
         chosen = list(order)[:SHELF_SIZE]
         held = [(row, c.publications[row]) for row in chosen]
         media = {p.item: p.media for _, p in held if p is not None and p.media is not None}
-        return [item for row, _ in held if (item := self._item(row)) is not None], media
-
-    def _item(self, row: int) -> SlateItem | None:
-        c = self._state.world.catalogue
-        p = c.publications[row]
-        if p is None:
-            return None
-        views, likes, comments = c.totals(row)
-        m = p.media
-        return SlateItem(
-            item=p.item, creator=p.creator, caption=p.caption, tags=list(p.tags), duration_ms=p.duration_ms,
-            playlist=f"/v1/items/{p.item}/index.m3u8" if m else None, poster=f"/v1/blobs/{m.poster}" if m else None,
-            width=m.width if m else 0, height=m.height if m else 0, url=p.url, likes=likes, liked=False,
-            comments=comments, views=views, why=ON_SHELF,
-        )
+        return [item for row, _ in held if (item := card(c, row, ON_SHELF)) is not None], media

@@ -18,7 +18,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 
 from holdfast import __version__
-from holdfast.adapters.http import routes_items, routes_people, routes_region, routes_uploads
+from holdfast.adapters.http import routes_items, routes_me, routes_people, routes_region, routes_team, routes_uploads
 from holdfast.adapters.http.ports import Rooms
 from holdfast.adapters.http.shapes import Fault
 from holdfast.adapters.http.wire import answer, fault_of
@@ -31,8 +31,8 @@ TUS_HEADERS = ["Location", "Upload-Offset", "Upload-Length", "Tus-Resumable", "T
 def build(rooms: Rooms) -> Litestar:
     """Build the app over the rooms of a region."""
     handlers = [
-        *routes_people.routes(rooms), *routes_items.routes(rooms), *routes_uploads.routes(rooms),
-        *routes_region.routes(rooms),
+        *routes_people.routes(rooms), *routes_me.routes(rooms), *routes_items.routes(rooms),
+        *routes_uploads.routes(rooms), *routes_team.routes(rooms), *routes_region.routes(rooms),
     ]
 
     def ours(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
@@ -66,7 +66,8 @@ def build(rooms: Rooms) -> Litestar:
 
 def schemas() -> dict[str, Any]:
     """JSON schemas of the request bodies, by type name, for the OpenAPI page."""
-    kinds = [body.kind for body in (*routes_people.BODIES, *routes_items.BODIES)]
+    bodies = (*routes_people.BODIES, *routes_me.BODIES, *routes_items.BODIES, *routes_team.BODIES)
+    kinds = [body.kind for body in bodies]
     _, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     return components
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from holdfast.adapters.http import shapes as s
+from holdfast.adapters.http import shapes_me as me
 from holdfast.core.errors import Refused
 from holdfast.core.feed.shapes import FeedRequest, Slate
 from holdfast.core.tenants import PLATFORM
@@ -73,6 +74,22 @@ class Feed(Protocol):
         ...
 
 
+class Interests(Protocol):
+    """What the feed makes of a viewer, for the viewer."""
+
+    def interests(self, caller: Caller, viewer: str) -> me.Interests:
+        """A viewer's interests; `viewer` with an API key only."""
+        ...
+
+    async def tell(self, request: me.TellRequest, caller: Caller) -> me.Interests:
+        """Keep what a viewer says of tags and creators, or a reset; answers after fsync and fold."""
+        ...
+
+    def topics(self, caller: Caller) -> me.Topics:
+        """What a topic feed can be about."""
+        ...
+
+
 class Catalogue(Protocol):
     """What there is to see."""
 
@@ -98,6 +115,42 @@ class Catalogue(Protocol):
 
     async def blob(self, sha: str) -> tuple[bytes, str]:
         """Bytes and media type of a part of an item that may be shown. Refused (`missing`); Degraded: nobody has it."""
+        ...
+
+
+class Lists(Protocol):
+    """Lists that no viewer is needed for, and why an item was not offered."""
+
+    def similar(self, item: str, n: int, tags: list[str], caller: Caller) -> s.Listing:
+        """Items like this one, of the caller's catalogue; `tags`: at least one of these. Refused (`missing`)."""
+        ...
+
+    def trending(self, n: int, tags: list[str], caller: Caller) -> s.Listing:
+        """What people like here now."""
+        ...
+
+    def why_not(self, request: s.WhyNotRequest, caller: Caller) -> s.WhyNotAnswer:
+        """What became of one item in a viewer's slate."""
+        ...
+
+
+class Trials(Protocol):
+    """Experiments of the caller's catalogue."""
+
+    async def start(self, name: str, plan: s.ExperimentPlan, caller: Caller) -> s.ExperimentLine:
+        """Begin one. Refused (`conflict`) if the name was ever used."""
+        ...
+
+    async def stop(self, name: str, caller: Caller) -> s.ExperimentLine:
+        """End one; its results stay. Refused (`missing`)."""
+        ...
+
+    def all(self, caller: Caller) -> s.Experiments:
+        """All of them."""
+        ...
+
+    def results(self, name: str, caller: Caller) -> s.ExperimentResults:
+        """What may be said now. Refused (`missing`)."""
         ...
 
 
@@ -175,4 +228,7 @@ class Rooms:
     rulings: Rulings
     uploads: Uploads
     figures: Figures
+    lists: Lists
+    trials: Trials
+    interests: Interests
     webapp: Path | None = None

@@ -15,7 +15,7 @@ from holdfast.core.errors import Refused
 
 Asked = Request[Any, Any, Any]
 ITEMS = Body(s.Items)
-RULING = Body(s.RulingRequest)
+RULING = Body(s.RulingRequest, 100_000)
 BODIES = (ITEMS, RULING)
 SHA = re.compile(r"^[0-9a-f]{64}$")
 RANGE = re.compile(r"^bytes=(\d{0,15})-(\d{0,15})$")

@@ -16,8 +16,9 @@ from holdfast.core.feed.shapes import FeedRequest, Slate
 
 Asked = Request[Any, Any, Any]
 EVENTS = Body(s.Events)
-FEED = Body(FeedRequest)
-DEVICE = Body(s.DeviceRequest)
+FEED_BYTES_MAX = 1_000_000  # the longest context, lists and rules, with room for JSON's escapes and spaces
+FEED = Body(FeedRequest, FEED_BYTES_MAX)
+DEVICE = Body(s.DeviceRequest, 10_000)
 BODIES = (EVENTS, FEED, DEVICE)
 
 
@@ -42,6 +43,8 @@ def routes(rooms: Rooms) -> list[Any]:
     )
     async def feed(request: Asked) -> Response[Any]:
         caller = rooms.door.caller(bearer(request))
+        if caller.team:  # before the body is read
+            caller.need("feed")
         return answer(request, await rooms.feed.slate(await read(request, FEED), caller))
 
     @post(
@@ -50,6 +53,8 @@ def routes(rooms: Rooms) -> list[Any]:
     )
     async def events(request: Asked) -> Response[Any]:
         caller = rooms.door.caller(bearer(request))
+        if not caller.alias:
+            caller.need("events")
         return answer(request, await rooms.door.take((await read(request, EVENTS)).entries, caller))
 
     @get("/v1/held", tags=["viewer"], responses={200: ResponseSpec(s.Held)}, summary="Which of my entries are here")

@@ -43,10 +43,11 @@ _NAMED = re.compile(r"field `(?P<name>[^`]+)`")
 
 
 class Body(Generic[T]):
-    """A type of request body, with its two decoders made once."""
+    """A type of request body, with its two decoders made once, and the most bytes that one may have."""
 
-    def __init__(self, kind: type[T]) -> None:
+    def __init__(self, kind: type[T], bytes_max: int = BODY_BYTES_MAX) -> None:
         self.kind: Any = kind
+        self.bytes_max = bytes_max
         self.json = msgspec.json.Decoder(kind).decode
         self.msgpack = msgspec.msgpack.Decoder(kind).decode
 
@@ -99,11 +100,26 @@ def misfit(error: msgspec.ValidationError) -> Misfit:
 
 
 async def read(request: Request[Any, Any, Any], body: Body[T]) -> T:
-    """Read and decode a request's body. Raises Refused (`large`, `malformed`, `door`)."""
-    data = await request.body()
-    if len(data) > BODY_BYTES_MAX:
-        raise Refused(f"the body has {len(data)} bytes, at most {BODY_BYTES_MAX}", field="body", code="large")
-    return body.decode(data, request.headers.get("content-type", JSON))
+    """Read and decode a request's body. Raises Refused (`large`, `malformed`, `door`).
+
+    Nothing is read of a body that says it is too large, and no more than `bytes_max` of one that does not say.
+    """
+    said = request.headers.get("content-length", "")
+    if said.isdecimal() and int(said) > body.bytes_max:
+        raise too_large(body.bytes_max)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > body.bytes_max:
+            raise too_large(body.bytes_max)
+        parts.append(part)
+    return body.decode(b"".join(parts), request.headers.get("content-type", JSON))
+
+
+def too_large(bytes_max: int) -> Refused:
+    """The refusal of a body of more than `bytes_max` bytes."""
+    return Refused(f"the body has more than {bytes_max} bytes", field="body", code="large", hint="send less at once")
 
 
 def answer(request: Request[Any, Any, Any], value: Any, status: int = 200) -> Response[bytes]:

@@ -40,3 +40,8 @@ def uniform(draw: int, hashes: Array) -> Array:
 def pick(draw: int, n: int) -> int:
     """Return a number in 0..n-1."""
     return int(uniform(draw, np.zeros(1, np.uint64))[0] * n)
+
+
+def uniform_one(draw: int, salt: int) -> float:
+    """Return one number in (0, 1) for the draw named by `draw` and a salt."""
+    return float(uniform(draw, np.array([salt], np.uint64))[0])

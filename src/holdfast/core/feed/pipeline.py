@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.feed import filters, guard, kinds, rules, slate, sources, value, wishes
+from holdfast.core.feed import debut, diversity, fatigue, filters, guard, kinds, rules, slate, sources, value, wishes
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.feed.predict import Eligible, Predict, Predictors
 from holdfast.core.feed.slate import Pick
@@ -159,6 +159,10 @@ def _ask(
         if rung <= Rung.LINEAR:
             columns["taste"] = value.taste_of(rows, value.tastes(viewer.history, world.catalogue), world.catalogue)
             columns["followed"] = candidates.source == sources.FOLLOWING
+            columns["fresh"] = stock.fresh(rows)
+            weary = fatigue.tired(rows, viewer.history, world.catalogue, stock.now_us)
+            if weary is not None:
+                columns["tired"] = weary
         if viewer.wishes is not None:
             columns["told"] = wishes.told(rows, viewer.wishes, world.catalogue)
     parts = [value.parts(rung, columns, c.rows.size, trust) for columns, c in zip(said, found, strict=True)]
@@ -168,18 +172,32 @@ def _ask(
 def _best(result: Result, found: Candidates, parts: Array, stock: Stock, world: World) -> list[Chosen]:
     """Order the candidates by their score, as a person wants to swipe through them."""
     viewer, rows, asked = result.viewer, found.rows, result.viewer.query.ask.rules
+    if viewer.query.trial.factors:
+        parts = value.weighed(parts, result.rung, viewer.query.trial.factors)
     score = value.score(parts, result.rung)
     if asked is not None:
         score = rules.nudged(asked, rows, score, world.catalogue, viewer.query.tenant)
         best = rules.capped(asked, rows, score, world.catalogue)
         found, parts, score = Candidates(rows[best], found.source[best], found.retrieved), parts[best], score[best]
         rows = found.rows
-    picks = slate.choose(rows, score, stock.debut[rows], viewer.query.ask.n, world.catalogue, viewer.draw)
-    chosen = [_chosen(p, found, float(score[p.at]), tuple(parts[p.at].tolist()), result.rung, world) for p in picks]
     if viewer.asked.kind.newest:
         picks = [Pick(i, "best") for i in kinds.by_time(rows, viewer.query.ask.n, world.catalogue)]
         return [_chosen(p, found, float(score[p.at]), tuple(parts[p.at].tolist()), result.rung, world) for p in picks]
+    picks = slate.choose(rows, score, world.catalogue, _course(viewer, rows, score, stock, world))
+    chosen = [_chosen(p, found, float(score[p.at]), tuple(parts[p.at].tolist()), result.rung, world) for p in picks]
     return chosen if asked is None or not asked.pin else _pinned(asked, chosen, result, stock, world)
+
+
+def _course(viewer: Viewer, rows: Array, score: Array, stock: Stock, world: World) -> slate.Course:
+    """Say what a slate of these candidates is to be: how broad, and which places are owed to new videos."""
+    n, draw, owed = viewer.query.ask.n, viewer.draw, stock.debuts
+    course = slate.Course(n, draw, diversity.exploring(viewer))
+    if not owed.share or debut.held_out(viewer.query.viewer):
+        return course
+    course.debut_places = debut.places(owed.share, n, draw)
+    if course.debut_places:
+        course.debuts = debut.order(rows, owed.pace_of(rows), score, world.catalogue, draw)
+    return course
 
 
 def _pinned(asked: rules.Rules, chosen: list[Chosen], result: Result, stock: Stock, world: World) -> list[Chosen]:

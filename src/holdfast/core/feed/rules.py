@@ -56,28 +56,31 @@ class Rules(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
 def admits(rules: Rules, catalogue: Catalogue, tenant: str) -> Array:
     """Return bool[n]: which rows these rules let come into question."""
     c, n = catalogue, catalogue.n
-    passes: Array = np.ones(n, bool)
+    asks: list[Array] = []
     if rules.any_tags:
-        passes &= tagged(rules.any_tags, c, tenant)
-    for tag in rules.all_tags:
-        passes &= tagged([tag], c, tenant)
+        asks.append(tagged(rules.any_tags, c, tenant))
+    asks += [tagged([tag], c, tenant) for tag in rules.all_tags]
     if rules.no_tags:
-        passes &= ~tagged(rules.no_tags, c, tenant)
+        asks.append(~tagged(rules.no_tags, c, tenant))
     if rules.creators:
-        passes &= np.isin(c.creator[:n], _creators(rules.creators, c, tenant))
+        asks.append(np.isin(c.creator[:n], _creators(rules.creators, c, tenant)))
     if rules.no_creators:
-        passes &= ~np.isin(c.creator[:n], _creators(rules.no_creators, c, tenant))
+        asks.append(~np.isin(c.creator[:n], _creators(rules.no_creators, c, tenant)))
     if rules.after:
-        passes &= c.published[:n] >= rules.after
+        asks.append(c.published[:n] >= rules.after)
     if rules.before:
-        passes &= c.published[:n] < rules.before
+        asks.append(c.published[:n] < rules.before)
+    passes: Array = np.full(n, True)
+    for ask in asks:
+        np.logical_and(passes, ask, out=passes)
     return passes
 
 
 def tagged(tags: list[str], catalogue: Catalogue, tenant: str) -> Array:
     """Return bool[n]: rows with at least one of these tags."""
     numbers = [n for n in (catalogue.tags.of.get(tag_in(tenant, tag), -1) for tag in tags) if n >= 0]
-    return np.isin(catalogue.tag_rows[: catalogue.n], numbers).any(1)
+    carried: Array = np.isin(catalogue.tag_rows[: catalogue.n], numbers)
+    return carried.any(1)
 
 
 def _creators(names: list[str], catalogue: Catalogue, tenant: str) -> list[int]:

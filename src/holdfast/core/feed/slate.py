@@ -1,12 +1,15 @@
 """The slate: from scored candidates to an order a person wants to swipe through.
 
-Take the best, unless it follows its own like: no creator twice within CREATOR_GAP, no topic (first tag) more than
-TOPIC_RUN in a row or beyond TOPIC_SHARE of the slate. The rules bend before the slate comes out short. Two places are
-not for the best: one for a new video owed its first impressions (a Thompson draw), one drawn from a known
-distribution and logged with its probability, so that what is shown can be told from what is liked.
+Take the best, less what its likeness to the slate so far costs (`diversity`). The rules bend before the slate comes out
+short. Some places are not for the best: those that go to new videos owed their first impressions (`debut`), and one
+drawn from a known distribution and logged with its probability, so that what is shown can be told from what is liked.
+
+Likeness only ever costs, so the search for the next best may stop at the first candidate whose own score is below the
+best found so far (a lazy greedy search, Minoux 1978): mostly a handful are looked at, whatever the pool holds.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,16 +17,14 @@ from numpy.typing import NDArray
 
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.feed import chance
+from holdfast.core.feed.diversity import Spread
 
 Array = NDArray[Any]
 
-CREATOR_GAP = 2
-TOPIC_RUN = 2
-TOPIC_SHARE = 0.6
-DEBUT_PLACE = 3  # the fourth place of every ten
-DRAWN_PLACE = 7
+DRAWN_PLACE = 7  # the eighth
 DRAWN_FROM = 50  # the draw is uniform over this many of the best left: propensity 1/50
 POOL = 100  # best candidates looked at beyond the slate's size; the rules bend rather than look further
+DEBUTS_LOOKED = 40  # debuts that may be passed over because they do not fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,67 +36,75 @@ class Pick:
     propensity: float = 1.0
 
 
-def choose(rows: Array, score: Array, owed: Array, n: int, catalogue: Catalogue, draw: int) -> list[Pick]:
-    """Order up to `n` of K candidates: int64[K] rows, float[K] scores, bool[K] owed first impressions."""
+@dataclass(slots=True)
+class Course:
+    """What a slate is to be: `n` places; the draw it makes; which places go to debuts, and these, best first.
+
+    `explore` in 0..1: how little is known of the viewer.
+    """
+
+    n: int
+    draw: int
+    explore: float = 0.0
+    debut_places: list[int] = field(default_factory=list[int])
+    debuts: list[int] = field(default_factory=list[int])
+
+
+def choose(rows: Array, score: Array, catalogue: Catalogue, course: Course) -> list[Pick]:
+    """Order up to `course.n` of K candidates: int64[K] rows, float[K] scores."""
+    n = course.n
     size = min(rows.size, n + POOL)
+    if not size:
+        return []
     pool = np.argpartition(-score, size - 1)[:size] if size < rows.size else np.arange(rows.size)
-    order = pool[np.lexsort((catalogue.hashed[rows[pool]], -score[pool]))].tolist()
-    spacing = _Spacing(catalogue, rows, n)
-    debut = _debut_order(rows, owed, catalogue, draw)
+    order: list[int] = pool[np.lexsort((catalogue.hashed[rows[pool]], -score[pool]))].tolist()
+    value = dict(zip(order, score[order].tolist(), strict=True))
+    debuts = course.debuts[:DEBUTS_LOOKED]
+    unit = value[order[0]] - value[order[len(order) // 2]]
+    spread = Spread(catalogue, rows, list(dict.fromkeys(order + debuts)), n, unit, course.explore)
     picks: list[Pick] = []
     taken: set[int] = set()
-    while len(picks) < n and len(taken) < rows.size:
-        left = [i for i in order if i not in taken]
+    while len(picks) < n:
         pick = None
-        if len(picks) % 10 == DEBUT_PLACE:
-            fresh = [i for i in debut if i not in taken]
-            pick = Pick(fresh[0], "debut") if fresh else None
-        elif len(picks) == DRAWN_PLACE and len(left) > 1:
-            m = min(DRAWN_FROM, len(left))
-            pick = Pick(left[chance.pick(draw, m)], "drawn", 1.0 / m)
+        if len(picks) in course.debut_places:
+            at = _first(debuts, taken, spread)
+            pick = None if at is None else Pick(at, "debut")
+        elif len(picks) == DRAWN_PLACE:
+            pick = _drawn(order, taken, spread, course.draw)
         if pick is None:
-            if not left:
+            at = _best(order, value, taken, spread)
+            if at is None:
                 break
-            pick = Pick(next((i for i in left if spacing.fits(i)), left[0]), "best")
+            pick = Pick(at, "best")
         taken.add(pick.at)
-        spacing.take(pick.at)
+        spread.take(pick.at)
         picks.append(pick)
     return picks
 
 
-class _Spacing:
-    """Remembers what the slate holds so far, and says whether a candidate may follow."""
-
-    def __init__(self, catalogue: Catalogue, rows: Array, n: int) -> None:
-        self.creators = catalogue.creator[rows]
-        self.topics = catalogue.tag_rows[rows, 0]
-        self.topic_max = max(TOPIC_RUN, int(TOPIC_SHARE * n))
-        self.creator_tail: list[int] = []
-        self.topic_tail: list[int] = []
-
-    def fits(self, i: int) -> bool:
-        if int(self.creators[i]) in self.creator_tail[-CREATOR_GAP:]:
-            return False
-        topic = int(self.topics[i])
-        if topic < 0:
-            return True
-        run = self.topic_tail[-TOPIC_RUN:]
-        return not (run == [topic] * TOPIC_RUN or self.topic_tail.count(topic) >= self.topic_max)
-
-    def take(self, i: int) -> None:
-        self.creator_tail.append(int(self.creators[i]))
-        self.topic_tail.append(int(self.topics[i]))
+def _best(order: list[int], value: dict[int, float], taken: set[int], spread: Spread) -> int | None:
+    """Return the candidate with the most value less its cost; one that does not fit only if none does."""
+    best, most = None, -np.inf
+    for i in order:
+        if best is not None and value[i] <= most:
+            break
+        if i in taken or not spread.fits(i):
+            continue
+        left = value[i] - spread.cost(i)
+        if left > most:
+            best, most = i, left
+    if best is not None:
+        return best
+    left = [i for i in order if i not in taken]
+    return next((i for i in left if not spread.twin(i)), left[0] if left else None)
 
 
-def _debut_order(rows: Array, owed: Array, catalogue: Catalogue, draw: int) -> list[int]:
-    """Order the debut candidates by a draw from what is known of each: Beta(1 + long, 1 + other) by its moments."""
-    new = np.flatnonzero(owed)
-    if not new.size:
-        return []
-    at = rows[new]
-    a = 1.0 + catalogue.long_views[at]
-    b = 1.0 + np.maximum(catalogue.views[at] - catalogue.long_views[at], 0)
-    mean = a / (a + b)
-    spread = np.sqrt(mean * (1 - mean) / (a + b + 1))
-    u = chance.uniform(draw, catalogue.hashed[at])
-    return new[np.argsort(-(mean + spread * 0.55 * np.log(u / (1 - u))))].tolist()  # 0.55: logistic to unit variance
+def _first(debuts: Iterable[int], taken: set[int], spread: Spread) -> int | None:
+    return next((i for i in debuts if i not in taken and spread.fits(i)), None)
+
+
+def _drawn(order: list[int], taken: set[int], spread: Spread, draw: int) -> Pick | None:
+    """Draw one of the best that are left, twins aside; the rules of spacing would make the chances unequal."""
+    left = [i for i in order if i not in taken][:DRAWN_FROM]
+    left = [i for i in left if not spread.twin(i)]
+    return Pick(left[chance.pick(draw, len(left))], "drawn", 1.0 / len(left)) if len(left) > 1 else None

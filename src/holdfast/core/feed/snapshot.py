@@ -10,7 +10,7 @@ them. The other two parts therefore speak of items by name; only the personal pa
 
     rulings    rulings
     public     tags, publications, retractions, comment counts, other jurisdictions' totals
-    personal   items and creators in row order, counters, profiles, interval sets
+    personal   items and creators in row order, counters, profiles, interval sets, experiments and their tallies
 
 `pieces` yields the state a little at a time, for an owner who must not hold up others; what can be derived (verdicts,
 what is live, tag rows, hashes) is derived again by the folds' own methods.
@@ -24,8 +24,10 @@ import numpy as np
 
 from holdfast.core.catalogue import Catalogue, Totals
 from holdfast.core.classes import Class
-from holdfast.core.entries import Publication, Ruling
+from holdfast.core.entries import Experiment, Publication, Ruling
 from holdfast.core.errors import Degraded
+from holdfast.core.experiments import Tally
+from holdfast.core.feed.debut_book import Rates
 from holdfast.core.feed.world import World
 from holdfast.core.merge import IntervalSet
 from holdfast.core.profile import Profile
@@ -35,7 +37,10 @@ FOLD = f"world/{FORMAT}"  # as `snapshot` entries name it
 ROWS_PER_PIECE = 500  # entries or names; at about 1 µs each well below a millisecond
 FACTS_PER_PIECE = 4000  # events, seen items and intervals of viewers: likewise
 
-COUNTERS = ("likes", "views", "long_views", "warm_views", "warm_long", "warm_likes")  # columns made of behaviour
+COUNTERS = (  # columns made of behaviour
+    "likes", "views", "long_views", "warm_views", "warm_long", "warm_likes",
+    "qualified", "debut_shown", "debut_long", "debut_hidden", "awaited",
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -90,9 +95,28 @@ class _Folded(_Piece, tag="folded"):
     rows: list[tuple[str, IntervalSet]]
 
 
+class _Rates(_Piece, tag="rates"):
+    rows: list[tuple[int, Rates]]  # of each tenant
+    await_landmark_us: int
+
+
+class _Debuts(_Piece, tag="debuts"):
+    rows: list[tuple[int, dict[str, int]]]  # row, {viewer: flags}
+
+
+class _Experiments(_Piece, tag="experiments"):
+    rows: list[Experiment]
+
+
+class _Tallies(_Piece, tag="tallies"):
+    of: str  # name of the experiment
+    rows: list[tuple[str, Tally]]
+
+
 _AnyPiece = (
     _Names | _Rulings | _Publications | _Retractions | _Comments | _Foreign | _Totals | _Column | _Profiles | _Folded
-)
+    | _Experiments | _Tallies | _Rates | _Debuts
+)  # fmt: skip
 
 
 class _Part(msgspec.Struct, array_like=True):
@@ -167,6 +191,14 @@ def _personal(world: World) -> Iterator[_Piece]:
         yield _Profiles(rows)
     for sets in _weighed(world.folded.items(), lambda kv: 8 + len(kv[1].starts)):
         yield _Folded(sets)
+    yield _Rates(list(world.debuts.rates.items()), world.debuts.await_landmark_us)
+    for met in _weighed(world.debuts.met.items(), lambda kv: 2 + len(kv[1])):
+        yield _Debuts(met)
+    for defined in sliced(world.trials.defined.values()):
+        yield _Experiments(defined)
+    for name, tallies in world.trials.tallies.items():
+        for row in sliced(tallies.items()):
+            yield _Tallies(name, row)
 
 
 def _facts(p: Profile) -> int:
@@ -240,6 +272,16 @@ def _put(world: World, piece: Any) -> None:
             world.profiles.update(piece.rows)
         case _Folded():
             world.folded.update(piece.rows)
+        case _Rates():
+            world.debuts.rates.update(piece.rows)
+            world.debuts.await_landmark_us = piece.await_landmark_us
+        case _Debuts():
+            world.debuts.met.update(piece.rows)
+        case _Experiments():
+            for experiment in piece.rows:
+                world.trials.define(experiment)
+        case _Tallies():
+            world.trials.recall(piece.of, dict(piece.rows))
         case _:
             _put_named(c, piece)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.feed import wishes
+from holdfast.core.feed import debut, wishes
 from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.viewer import Budget, Viewer
 from holdfast.core.feed.world import World
@@ -20,9 +20,8 @@ from holdfast.core.tenants import PLATFORM
 Array = NDArray[Any]
 
 CANDIDATES = 200  # per source
-DEBUT_VIEWS = 20  # N: qualified impressions a new video is owed
-DEBUT_AGE_US = 24 * 3600 * 1_000_000  # T: within a day
 AGE_MAX_US = 365 * 86_400 * 1_000_000  # older videos are reached by link, not by the feed
+FRESH_US = 48 * 3600 * 1_000_000  # half-life of newness
 HOT = 4096  # of the warmest videos are put in order at once; who has seen all of these has the rest ordered too
 
 FOLLOWING, MODEL, TRENDING, DEBUT, TOLD = range(5)  # a video found twice is put down to the first
@@ -41,10 +40,10 @@ class Stock:
         if len(c.tenants.all) > 1:  # whatever a source offers is of this tenant
             self.allowed &= c.of_tenant(tenant)
         self.heat: Array = c.heat(c.newest_us)
-        self.debut: Array = self.allowed & (c.views[:n] < DEBUT_VIEWS) & (age < DEBUT_AGE_US)  # owed impressions
-        if "debut" in budget.without:
-            self.debut[:] = False
-        self.debuts: Array = np.flatnonzero(self.debut)
+        owed = debut.NOTHING if "debut" in budget.without else budget.debuts.get(tenant)
+        self.debuts = debut.plan(world, self.allowed, budget.now_us, tenant) if owed is None else owed
+        self.now_us = budget.now_us
+        self._published: Array = c.published
         self.marks: Array = np.zeros(n, bool)  # scratch: all False between two uses
         self._order: Array | None = None
         self._whole = False
@@ -53,6 +52,10 @@ class Stock:
     def rows(self) -> Array:
         """int64: the rows of `allowed`."""
         return np.flatnonzero(self.allowed)
+
+    def fresh(self, rows: Array) -> Array:
+        """Return float64[K] in 0..1: how new each row is, halving every FRESH_US."""
+        return np.exp2(-np.maximum(self.now_us - self._published[rows], 0) / FRESH_US)
 
     def hot(self, depth: int) -> Array:
         """Return at least the `depth` warmest allowed rows, warmest first; all of them if there are fewer."""
@@ -92,7 +95,9 @@ def gather(viewer: Viewer, eligible: Eligible, retrieved: Array | None, stock: S
         rows = rows[~marks[rows]]
         found.append((TOLD, rows[np.argsort(-stock.heat[rows], kind="stable")][:CANDIDATES]))
     found.append((TRENDING, _warmest(eligible, stock)))
-    found.append((DEBUT, _newest(eligible, stock)))
+    if stock.debuts.urgent.size and not debut.held_out(viewer.query.viewer):
+        rows = stock.debuts.urgent  # planned a moment ago: what has been ruled away since is not among `allowed`
+        found.append((DEBUT, rows[eligible.allowed[rows] & ~marks[rows]]))
     marks[eligible.barred] = False
     rows, first = np.unique(np.concatenate([r for _, r in found]), return_index=True)
     source = np.repeat(np.array([s for s, _ in found], np.int8), [r.size for _, r in found])[first]
@@ -128,12 +133,3 @@ def _warmest(eligible: Eligible, stock: Stock) -> Array:
         if rows.size >= CANDIDATES or depth >= hot.size:
             return rows[:CANDIDATES]
         depth *= 4
-
-
-def _newest(eligible: Eligible, stock: Stock) -> Array:
-    """The CANDIDATES newest eligible debuts. The barred ones are marked."""
-    rows = stock.debuts
-    if eligible.allowed is not stock.allowed:
-        rows = rows[eligible.allowed[rows]]
-    rows = rows[-CANDIDATES - eligible.barred.size :]
-    return rows[~stock.marks[rows]][-CANDIDATES:]

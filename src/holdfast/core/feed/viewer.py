@@ -4,6 +4,7 @@ Either alone is enough for a good slate. The record may lag behind another regio
 is the union of both by (video, action), and seen is what either has seen.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.feed import chance, kinds
 from holdfast.core.feed.actions import WEIGHT_UNIT, weight_of
+from holdfast.core.feed.debut import Plan
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.feed.shapes import CONTEXT_MAX, FeedRequest
 from holdfast.core.feed.wishes import Wishes
@@ -25,6 +27,17 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """What experiments make of one query: the arm in each, and factors of the score's parts (`value.WEIGHTS`)."""
+
+    arms: dict[str, str] = field(default_factory=dict[str, str])
+    factors: dict[str, float] = field(default_factory=dict[str, float])
+
+
+NO_TRIAL = Trial()  # never changed
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One feed request and who asks: `viewer` is an alias, "" for the public feed; `tenant`: whose items it is about.
 
@@ -34,6 +47,7 @@ class Query:
     viewer: str
     ask: FeedRequest
     tenant: str = PLATFORM
+    trial: Trial = NO_TRIAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +55,8 @@ class Budget:
     """Time, chance and place of one call of the pipeline.
 
     `rung`: the rung this region stands on; `shelf`: item ids of the signed shelf; `without`: names of optional
-    stages (`budget.OPTIONAL`) that were dropped before the call because they do not fit.
+    stages (`budget.OPTIONAL`) that were dropped before the call because they do not fit; `debuts`: what is owed to new
+    videos, by tenant, as a region plans it now and then (absent: planned in the call).
     """
 
     now_us: int
@@ -49,13 +64,14 @@ class Budget:
     rung: Rung
     shelf: tuple[str, ...] = ()
     without: frozenset[str] = frozenset()
+    debuts: Mapping[str, Plan] = field(default_factory=dict[str, Plan])
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """What a viewer did lately, oldest first: int32[H] catalogue rows, float32[H] weights, the strongest action.
 
-    `shares`: float32[H], how much of the video was watched (1 = once through, −1 = not known); `stamps`: int64[H] of the
+    `shares`: float32[H], how much of the video was watched (1 = once, −1 = not known); `stamps`: int64[H] of the
     newest act, µs. A history made without them is one of which they are not known.
     """
 

@@ -20,6 +20,8 @@ _PART_WORDS = {
     "taste": "your taste",
     "heat": "liked here now",
     "followed": "you follow the creator",
+    "fresh": "new",
+    "tired": "seen a lot of it lately",
 }
 
 

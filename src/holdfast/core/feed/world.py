@@ -12,6 +12,7 @@ from holdfast.core.entries import (
     Comment,
     Counts,
     Entry,
+    Experiment,
     Follow,
     Hide,
     Interest,
@@ -25,7 +26,9 @@ from holdfast.core.entries import (
     SlateServed,
     View,
 )
+from holdfast.core.experiments import Trials
 from holdfast.core.feed.actions import is_long
+from holdfast.core.feed.debut_book import HIDDEN, LONG, QUALIFIED, QUALIFIED_MS, SHOWN, Book
 from holdfast.core.merge import IntervalSet
 from holdfast.core.profile import Event, Profile
 
@@ -37,6 +40,8 @@ class World:
         self.catalogue = Catalogue(jurisdiction)
         self.profiles: dict[str, Profile] = {}
         self.folded: dict[str, IntervalSet] = {}  # device -> outbox numbers
+        self.trials = Trials()
+        self.debuts = Book()
         self.entries = 0
         self.duplicates = 0
         c = self.catalogue
@@ -50,6 +55,7 @@ class World:
             SlateServed: self._served,
             Interest: self._interest,
             Reset: self._reset,
+            Experiment: self.trials.define,
             Comment: self._comment,
             Publication: c.publish,
             Retraction: c.retract,
@@ -87,10 +93,15 @@ class World:
         row = self.catalogue.deed_row(e.item)
         if row < 0:
             return
-        self.catalogue.view(row, e.stamp, long=is_long(e.dwell_ms, e.duration_ms))
+        long = is_long(e.dwell_ms, e.duration_ms)
+        self.catalogue.view(row, e.stamp, long=long)
+        flags = SHOWN | (QUALIFIED if e.dwell_ms >= QUALIFIED_MS else 0) | (LONG if long else 0)
+        self.debuts.watched(self.catalogue, row, e.device, e.stamp, flags)
         profile = self.profile(e.device)
+        self._arrived(profile, row)
         profile.see(row, e.stamp)
         profile.add(Event(e.stamp, row, "view", e.dwell_ms, e.duration_ms))
+        self.trials.act(e)
 
     def _like(self, e: Like) -> None:
         row = self.catalogue.deed_row(e.item)
@@ -105,13 +116,19 @@ class World:
             profile.drop(row, "like")
         if e.on:
             self.catalogue.like(row, e.stamp, +1)
+            self.debuts.mark(self.catalogue, row, e.device, e.stamp, SHOWN | QUALIFIED | LONG)
             profile.add(Event(e.stamp, row, "like"))
+        if e.on != (held is not None and held[3]):
+            self.trials.act(e)
 
     def _act(self, e: Skip | Hide | Share, action: str) -> None:
         row = self.catalogue.deed_row(e.item)
         if row < 0:
             return
+        flags = SHOWN | QUALIFIED | (HIDDEN if action == "hide" else LONG if action == "share" else 0)
+        self.debuts.mark(self.catalogue, row, e.device, e.stamp, flags)
         profile = self.profile(e.device)
+        self._arrived(profile, row)
         profile.see(row, e.stamp)
         profile.add(Event(e.stamp, row, action))
         if action == "hide":
@@ -131,8 +148,18 @@ class World:
         self.profile(e.device).follow(creator, (e.stamp, e.device, e.outbox, e.on))
 
     def _served(self, e: SlateServed) -> None:
+        self.trials.serve(e)
         of = self.catalogue.items.of
-        self.profile(e.viewer).serve(e.stamp, e.slate, [of[i] for i in e.items if i in of])
+        rows = [of[i] for i in e.items if i in of]
+        self.profile(e.viewer).serve(e.stamp, e.slate, rows)
+        self.debuts.served(self.catalogue, rows, e.stamp)
+
+    def _arrived(self, profile: Profile, row: int) -> None:
+        """What was served to this viewer has been seen: the debut book no longer waits for it."""
+        if self.catalogue.awaited[row] > 0.0 and row not in profile.seen:
+            served = next((stamp for stamp, _, rows in reversed(profile.served) if row in rows), None)
+            if served is not None:
+                self.debuts.arrived(self.catalogue, row, served)
 
     def _interest(self, e: Interest) -> None:
         self.profile(e.viewer or e.device).tell(f"{e.about}:{e.name}", (e.stamp, e.device, e.outbox, e.say))

@@ -1,0 +1,152 @@
+"""Experiments at a node: defined by entries, drawn by hash when a slate is asked for, counted by the fold.
+
+A definition is an entry of the personal class, so it holds in every region of its jurisdiction and nowhere else; a team
+that serves two jurisdictions starts it in both. A running experiment is never changed, since results would then mix two
+questions: it is stopped, and another is begun.
+"""
+
+import re
+from functools import lru_cache
+
+import msgspec
+
+from holdfast.adapters.http import shapes as s
+from holdfast.adapters.http.ports import Caller
+from holdfast.core import experiments
+from holdfast.core.classes import Class
+from holdfast.core.entries import Arm, Experiment, encode
+from holdfast.core.errors import Refused
+from holdfast.core.experiments import Trials
+from holdfast.core.feed.ladder import Rung
+from holdfast.core.feed.rules import Rules
+from holdfast.core.feed.shapes import FeedRequest
+from holdfast.core.feed.value import WEIGHTS
+from holdfast.core.feed.viewer import NO_TRIAL, Trial
+from holdfast.core.tenants import SEPARATOR, inner, outer, tenant_of
+from holdfast.region.node_append import Appender
+from holdfast.region.node_state import State
+
+RUNNING_MAX = 20  # per tenant: each costs a hash per slate, and many at once have few viewers each
+NAMES = "letters, digits, `_`, `.` and `-`, at most 64"
+NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}\Z")
+PARTS = frozenset(part for row in WEIGHTS.values() for part in row)
+
+
+def draw(trials: Trials, request: FeedRequest, viewer: str, tenant: str) -> tuple[FeedRequest, Trial]:
+    """Return what the running experiments make of one viewer's request."""
+    running = trials.running(tenant) if trials.defined and viewer else []
+    if not running:
+        return request, NO_TRIAL
+    arms: dict[str, str] = {}
+    factors: dict[str, float] = {}
+    for experiment in running:
+        name = arms[experiment.name] = experiments.arm_of(experiment, viewer)
+        arm = next(a for a in experiment.arms if a.name == name)
+        factors.update({part: percent / 100 for part, percent in arm.weights.items()})
+        if arm.at_most and Rung[arm.at_most] > Rung[request.at_most]:
+            request = msgspec.structs.replace(request, at_most=arm.at_most)
+        if arm.rules and request.rules is None:
+            request = msgspec.structs.replace(request, rules=_rules(arm.rules))
+    return request, Trial(arms, factors)
+
+
+@lru_cache(maxsize=256)
+def _rules(text: str) -> Rules:
+    return msgspec.json.decode(text, type=Rules)
+
+
+class NodeTrials:
+    """See `ports.Trials`."""
+
+    def __init__(self, state: State, appender: Appender) -> None:
+        self._state = state
+        self._appender = appender
+
+    async def start(self, name: str, plan: s.ExperimentPlan, caller: Caller) -> s.ExperimentLine:
+        """Begin an experiment; it holds before the answer."""
+        self._state.need_folds()
+        trials = self._state.world.trials
+        full = self._full(name, caller)
+        if not NAME.match(name):
+            raise Refused(f"`{name}` is not a name", field="name", code="door", hint=NAMES)
+        if full in trials.defined:
+            raise Refused(f"there was or is an experiment `{name}`", field="name", code="conflict",
+                          hint="take another name: what an experiment asks is never changed")
+        if len(trials.running(caller.tenant)) >= RUNNING_MAX:
+            raise Refused(f"{RUNNING_MAX} experiments run already", field="name", code="conflict", hint="stop one")
+        arms = [_arm(arm) for arm in plan.arms]
+        if len({arm.name for arm in arms}) < len(arms):
+            raise Refused("two arms have one name", field="arms", code="door")
+        entry = Experiment(
+            **self._state.stamp(),  # type: ignore[arg-type]
+            name=full, arms=arms, outcome=plan.outcome, window_s=plan.window_s,
+            effect_ppm=max(1, round(plan.effect * 1e6)), salt=plan.salt,
+        )
+        await self._keep(entry)
+        return _line(entry)
+
+    async def stop(self, name: str, caller: Caller) -> s.ExperimentLine:
+        """End an experiment: nobody is drawn any more, the results stay."""
+        held = self._held(name, caller)
+        if held.stopped:
+            return _line(held)
+        now = self._state.stamp()
+        entry = msgspec.structs.replace(held, **now, stopped=now["stamp"])
+        await self._keep(entry)
+        return _line(entry)
+
+    def all(self, caller: Caller) -> s.Experiments:
+        """The caller's experiments, by name."""
+        self._state.need_folds()
+        every = sorted(self._state.world.trials.defined.items())
+        return s.Experiments([_line(e) for name, e in every if tenant_of(name) == caller.tenant])
+
+    def results(self, name: str, caller: Caller) -> s.ExperimentResults:
+        """What may be said now, at any moment."""
+        held = self._held(name, caller)
+        tallies = self._state.world.trials.tallies.get(held.name, {})
+        lines = experiments.results(held, tallies, self._state.now_us())
+        return s.ExperimentResults(
+            experiment=_line(held), confidence=1 - experiments.ALPHA, viewers_min=experiments.VIEWERS_MIN, arms=lines
+        )
+
+    async def _keep(self, entry: Experiment) -> None:
+        await self._state.folds(await self._appender.put(Class.PERSONAL, encode([entry])))
+
+    def _full(self, name: str, caller: Caller) -> str:
+        if SEPARATOR in name:
+            raise Refused(f"`{name}` is not a name", field="name", code="door", hint=NAMES)
+        return inner(caller.tenant, name)
+
+    def _held(self, name: str, caller: Caller) -> Experiment:
+        self._state.need_folds()
+        held = self._state.world.trials.defined.get(self._full(name, caller))
+        if held is None:
+            raise Refused(f"there is no experiment `{name}`", field="name", code="missing")
+        return held
+
+
+def _arm(plan: s.ArmPlan) -> Arm:
+    """Check what an arm changes. Raises Refused."""
+    for part in plan.weights:
+        if part not in PARTS:
+            raise Refused(f"no score has a part `{part}`", field="weights", code="door",
+                          hint=f"the parts are: {', '.join(sorted(PARTS))}")
+    rules = msgspec.json.encode(plan.rules).decode() if plan.rules is not None else ""
+    weights = {part: round(factor * 100) for part, factor in plan.weights.items()}
+    return Arm(name=plan.name, share=plan.share, at_most=plan.at_most or "", weights=weights, rules=rules)
+
+
+def _line(e: Experiment) -> s.ExperimentLine:
+    arms = [
+        s.ArmPlan(
+            name=arm.name, share=arm.share, at_most=arm.at_most or None,  # type: ignore[arg-type]
+            weights={part: percent / 100 for part, percent in arm.weights.items()},
+            rules=_rules(arm.rules) if arm.rules else None,
+        )
+        for arm in e.arms
+    ]  # fmt: skip
+    return s.ExperimentLine(
+        name=outer(e.name), arms=arms, outcome=e.outcome, window_s=e.window_s, effect=e.effect_ppm / 1e6,
+        stopped=e.stopped,
+    )  # fmt: skip
