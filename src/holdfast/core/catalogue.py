@@ -9,6 +9,7 @@ nothing has to be aged.
 This fold owns its state and changes it in place. It is handed entries that `feed.world` has already found to be new.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +121,8 @@ class Catalogue:
         self.landmark_us = 0
         self.newest_us = 0
         self.version = 0  # changes when an item appears, is ruled, published or taken back
+        self.made: dict[int, list[int]] = {}  # creator -> rows that were ever theirs
+        self._allowed: tuple[int, Array] = (-1, np.zeros(0, bool))  # as of which version
         self.retracted: dict[int, dict[str, int]] = {}  # item -> device -> newest stamp
         self.foreign: dict[tuple[str, int], Totals] = {}  # (jurisdiction, item) -> newest totals heard
         self._capacity = 256
@@ -185,7 +188,10 @@ class Catalogue:
         self.unpublished -= held is None
         self.publications[row] = entry
         self.published[row] = entry.stamp
-        self.creator[row] = self.creators.number(entry.creator)
+        creator = self.creators.number(entry.creator)
+        if self.creator[row] != creator:
+            self.creator[row] = creator
+            self.made.setdefault(creator, []).append(row)
         self.tag_rows[row] = -1
         tenant = tenant_of(entry.item)
         for i, tag in enumerate(dict.fromkeys(entry.tags)):
@@ -276,9 +282,19 @@ class Catalogue:
     # -- what readers ask ----------------------------------------------------------------------------------------
 
     def allowed(self) -> Array:
-        """Return bool[n]: published here, and ruled `allow` by a ruling this region holds. Unknown is no."""
-        n = self.n
-        return self.live[:n] & (self.verdict[:n] == STRICTNESS["allow"])
+        """Return bool[n]: published here, and ruled `allow` by a ruling this region holds. Unknown is no. To read only."""
+        version, allowed = self._allowed
+        if version != self.version:
+            n = self.n
+            allowed = self.live[:n] & (self.verdict[:n] == STRICTNESS["allow"])
+            allowed.flags.writeable = False
+            self._allowed = (self.version, allowed)
+        return allowed
+
+    def made_by(self, creators: Iterable[int]) -> Array:
+        """Return int64: the rows published by any of these creators, ascending."""
+        rows = [r for creator in creators for r in self.made.get(creator, ()) if self.creator[r] == creator]
+        return np.unique(np.array(rows, np.int64))
 
     def of_tenant(self, tenant: str) -> Array:
         """Return bool[n]: items of this tenant; none for a tenant that nothing here belongs to."""

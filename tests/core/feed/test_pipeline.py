@@ -143,5 +143,6 @@ def test_new_videos_get_their_place():
     for k in range(60):
         for viewer in range(25):
             stage.view(f"fan-{viewer}", f"clip-{k}")
+    stage.now += 3600 * 10**6  # a quiet hour later, so that one debut is a large part of what is seen
     stage.publish("newcomer", tags=["theme-3"])
     assert items(stage.ask(n=10))[3] == "newcomer"

@@ -116,9 +116,10 @@ def everything(eligible: Eligible, stock: Stock) -> Candidates:
 def following(viewer: Viewer, world: World) -> Array:
     """Return the rows by creators the viewer follows, `limit` among them: a limit binds recommending to strangers."""
     c = world.catalogue
-    n = c.n
-    shown = c.live[:n] & (c.verdict[:n] >= 0) & (c.verdict[:n] <= STRICTNESS["limit"])
-    return np.flatnonzero(shown & np.isin(c.creator[:n], viewer.profile.followed()) & c.of_tenant(viewer.query.tenant))
+    rows = c.made_by(viewer.profile.followed())
+    tenant = c.tenants.of.get(viewer.query.tenant, -1)
+    shown = c.live[rows] & (c.verdict[rows] >= 0) & (c.verdict[rows] <= STRICTNESS["limit"])
+    return rows[shown & (c.tenant[rows] == tenant)]
 
 
 def _warmest(eligible: Eligible, stock: Stock) -> Array:
