@@ -55,10 +55,14 @@ class FeedRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit
 
 
 class Feature(msgspec.Struct, frozen=True):
-    """One part of why a video was chosen, and how much it weighed in the score."""
+    """One part of why a video was chosen, in words, and how much it weighed in the score.
+
+    `chance`: how likely the model holds it, 0..1, where the part is something the viewer may do.
+    """
 
     name: str
     value: float
+    chance: float | None = None
 
 
 class Why(msgspec.Struct, frozen=True):

@@ -10,19 +10,29 @@ from holdfast.core.feed.shapes import Feature, SlateItem, Taste, Why
 from holdfast.core.feed.value import WEIGHTS, tastes
 from holdfast.core.feed.viewer import History
 from holdfast.core.feed.world import World
-from holdfast.core.tenants import tag_shown
+from holdfast.core.tenants import creator_shown, tag_shown
 
 TASTES = 8  # chips that fit in a strip
 FEATURES = 5
 _DID = {"view": "watched", "like": "liked", "share": "shared", "comment": "commented on"}
 _PART_WORDS = {
-    "next": "fits what you watched",
-    "taste": "your taste",
-    "heat": "liked here now",
-    "followed": "you follow the creator",
+    "next": "others who watched the same went on to it",
+    "taste": "how you liked its themes so far",
+    "heat": "people here like it now",
+    "followed": "you follow its creator",
+    "told": "what you said about it",
     "fresh": "new",
     "tired": "seen a lot of it lately",
+    # what the network expects of the viewer: these parts are probabilities (`Feature.chance`)
+    "long": "you watch it through",
+    "like": "you like it",
+    "share": "you share it",
+    "follow": "you follow its creator for it",
+    "comment": "you comment on it",
+    "skip": "you swipe it away",
+    "hide": "you hide it",
 }
+CHANCES = frozenset({"long", "like", "share", "follow", "comment", "skip", "hide"})
 
 
 def taste(history: History, catalogue: Catalogue) -> list[Taste]:
@@ -66,9 +76,16 @@ def why(chosen: Chosen, result: Result, world: World, predict: Predict | None) -
     """Say why a video was chosen: one sentence, and the parts of its score as weighed."""
     features: list[Feature] = []
     if chosen.parts:
-        weighed = ((name, w, part) for (name, w), part in zip(WEIGHTS[result.rung].items(), chosen.parts, strict=True))
-        features = [Feature(_PART_WORDS.get(name, name), round(w * part, 4)) for name, w, part in weighed if w * part]
-    return Why(chosen.source, round(chosen.score, 4), _sentence(chosen, result, world, predict), features[:FEATURES])
+        weights = WEIGHTS[result.rung].items()
+        weighed = sorted(
+            ((name, w * part, part) for (name, w), part in zip(weights, chosen.parts, strict=True) if w * part),
+            key=lambda f: -abs(f[1]),
+        )
+        features = [
+            Feature(_PART_WORDS.get(name, name), round(says, 4), round(part, 4) if name in CHANCES else None)
+            for name, says, part in weighed[:FEATURES]
+        ]
+    return Why(chosen.source, round(chosen.score, 4), _sentence(chosen, result, world, predict), features)
 
 
 def _sentence(chosen: Chosen, result: Result, world: World, predict: Predict | None) -> str:
@@ -79,22 +96,46 @@ def _sentence(chosen: Chosen, result: Result, world: World, predict: Predict | N
         "debut": "New here: it is owed its first viewers.",
         "drawn": "Drawn by chance, to learn what else you may like.",
     }
+    asked = result.viewer.asked
+    if chosen.how == "rewatch" and asked.only is not None:
+        return "You have seen everything in this feed; this one the longest ago."
     if chosen.how in fixed:
         return fixed[chosen.how]
-    if chosen.source == "following":
+    if chosen.source == "following" or asked.kind.newest:
         return "You follow its creator."
-    if chosen.source != "linear" or predict is None:
-        return "People here like it now."
-    weights = WEIGHTS[result.rung]
-    said = {name: w * part for (name, w), part in zip(weights.items(), chosen.parts, strict=True)}
-    strongest = max(said, key=said.__getitem__)
+    if asked.kind.name == "plain":
+        return "People here like it now; nothing about you was used to choose it."
+    strongest = _strongest(chosen, result)
+    if strongest == "told":
+        return f"You asked for more of {_wanted(chosen.row, result, world.catalogue)}."
     if strongest == "taste":
         return _by_taste(chosen.row, result, world.catalogue)
-    history = result.viewer.history
-    for i, speaks in predict.because(history, chosen.row)[:1] if strongest == "next" else []:
-        if speaks > 0:
-            return _because(history, i, world.catalogue)
-    return "People here like it now."
+    if predict is not None and strongest in ("next", *CHANCES):
+        for i, speaks in predict.because(result.viewer.history, chosen.row)[:1]:
+            if speaks > 0:
+                return _because(result.viewer.history, i, strongest == "next", world.catalogue)
+    if strongest in CHANCES:
+        return f"The model expects that {_PART_WORDS[strongest]}."
+    topic = f"It is about {result.viewer.query.ask.topic}, and people" if asked.kind.name == "topic" else "People"
+    return f"{topic} here like it now."
+
+
+def _strongest(chosen: Chosen, result: Result) -> str:
+    """Return the part that says most for a video, `heat` where none does."""
+    weights = WEIGHTS[result.rung]
+    said = {name: w * part for (name, w), part in zip(weights.items(), chosen.parts, strict=True)}
+    strongest = max(said, key=said.__getitem__, default="heat")
+    return strongest if said.get(strongest, 0.0) > 0 else "heat"
+
+
+def _wanted(row: int, result: Result, c: Catalogue) -> str:
+    """Name the tag or creator of a video that the viewer asked for more of."""
+    wishes = result.viewer.wishes
+    tags = wishes.tags if wishes else {}
+    for tag in (int(t) for t in c.tag_rows[row] if t >= 0):
+        if tags.get(tag, 0.0) > 0:
+            return tag_shown(c.tags.all[tag])
+    return creator_shown(result.viewer.query.tenant, c.creators.all[int(c.creator[row])])
 
 
 def _by_taste(row: int, result: Result, c: Catalogue) -> str:
@@ -103,8 +144,10 @@ def _by_taste(row: int, result: Result, c: Catalogue) -> str:
     return f"You have been enjoying {tag_shown(c.tags.all[best])}."
 
 
-def _because(history: History, i: int, c: Catalogue) -> str:
+def _because(history: History, i: int, counted: bool, c: Catalogue) -> str:
+    """`counted`: by what others went on to (LINEAR); else by what the network makes of the viewer's acts."""
     row = int(history.rows[i])
     p = c.publications[row]
     name = f"“{p.caption}”" if p and p.caption else f"a video about {p.tags[0]}" if p and p.tags else "another video"
-    return f"You {_DID.get(history.actions[i], 'watched')} {name}; others who did went on to this."
+    did = f"You {_DID.get(history.actions[i], 'watched')} {name}"
+    return f"{did}; others who did went on to this." if counted else f"{did}; that speaks most for this one."
