@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import holdfast
+from holdfast.cli.evaluate import group as evaluation
 from holdfast.core.errors import Refused
 
 DIR = Path("holdfast-data")
@@ -24,7 +25,7 @@ replay = App(name="replay", help="Play a real log through the public API.")
 drill = App(name="drill", help="Break something on real processes, watch, restore, judge.")
 media = App(name="media", help="Look at video files.")
 ask = App(name="log", help="Read chains.")
-for sub in (keys, bench, replay, drill, media, ask):
+for sub in (keys, bench, replay, drill, media, ask, evaluation):
     app.command(sub)
 keys.command(api)
 
