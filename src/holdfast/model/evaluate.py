@@ -34,12 +34,16 @@ Z = 1.96  # two-sided 95 %
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A held-out slate: the history before it; per video shown: int64[K] row, bool[K] watched long, float32[K] heat."""
+    """A held-out slate: the history before it; per video shown: int64[K] row, bool[K] watched long, float32[K] heat.
+
+    `fixed`: int16[K, F] signals as the slate's entry carries them (`model.signals`), where one knows them.
+    """
 
     history: History
     rows: Array
     long: Array
     heat: Array
+    fixed: Array | None = None
 
     @property
     def telling(self) -> bool:

@@ -2,8 +2,8 @@
 
 They are read from what the folds hold anyway (counters of a video, the viewer's own history), so a node that serves and
 a learner that folds the chain to the same watermark compute the same ones; there is no second store to keep in step.
-They are rounded to fixed point *before* they are used, and the slate's entry carries them exactly: what is trained on is
-what was served.
+They are rounded to fixed point *before* they are used, and the slate's entry carries them exactly: what is trained on
+is what was served.
 
 LINEAR's score is one of them. It follows what was watched minutes ago in closed form, so the network starts no worse
 than LINEAR and learns when to believe it.
@@ -38,6 +38,7 @@ TABLE: tuple[tuple[str, float, float], ...] = (
     ("viewer_long", 0.0, 1.0),  # share of the history watched long or more
     ("viewer_hides", 0.0, 0.3),
     ("viewer_events", 0.0, 4.0),  # log(1 + videos in the history)
+    ("position", 0.0, 5.0),  # log(1 + place), in training only: every candidate is scored as if it stood first
 )
 NAMES = tuple(name for name, _, _ in TABLE)
 WIDTH = len(TABLE)
@@ -78,9 +79,17 @@ def signals(history: History, rows: Array, linear: Array, catalogue: Catalogue) 
         np.full(rows.size, long),
         np.full(rows.size, hides),
         np.full(rows.size, np.log1p(history.rows.size)),
+        np.zeros(rows.size),
     )
     table = np.stack(columns, axis=1)
     return np.clip(np.rint(table * UNIT), -32_000, 32_000).astype(np.int16)
+
+
+def placed(fixed: Array) -> Array:
+    """Return int16[K, F] of a slate in its order, with each one's place filled in: as training reads it."""
+    out = fixed.copy()
+    out[:, -1] = np.rint(np.log1p(np.arange(len(fixed))) * UNIT)
+    return out
 
 
 def floats(fixed: Array) -> Array:
