@@ -172,7 +172,9 @@ def _linear(bench: Bench) -> tuple[ClosedForm, ClosedForm, float]:
         raise Refused(f"{n} items are too many for the closed form", field="file",
                       hint=f"keep the {closed_form.COLUMNS_MAX} most active, or --rungs REGIONAL")  # fmt: skip
     first = best[1]
+    fitting = time.monotonic()
     second = closed_form.solve(closed_form.sums(bench.split.history(1), first.fades, n), first.ridge, first.alpha)
+    bench.say(f"LINEAR learned again with the validation item in {time.monotonic() - fitting:.0f} s")
     return first, second, time.monotonic() - began
 
 
