@@ -100,9 +100,15 @@ class Profile:
             del self.served[0]
 
     def in_hand(self, now_us: int, but: str) -> list[int]:
-        """Return the items of slates served lately, except slate `but` (a retry gets the same answer)."""
-        after = now_us - SERVED_FOR_US
-        return [row for stamp, slate, rows in self.served if stamp >= after and slate != but for row in rows]
+        """Return the items of slates of one feed served lately, except slate `but` (a retry gets the same answer).
+
+        `but` is a `slate_name`, and its feed is the one: whoever turns to another feed lets go of what they held.
+        """
+        after, feed = now_us - SERVED_FOR_US, but.rpartition("/")[0]
+        return [
+            row for stamp, slate, rows in self.served
+            if stamp >= after and slate != but and slate.rpartition("/")[0] == feed for row in rows
+        ]  # fmt: skip
 
     def tell(self, key: str, told: Told) -> bool:
         """Remember what the viewer says of a tag or creator; the newest write wins. Return whether this one did.
@@ -145,6 +151,11 @@ class Profile:
     def followed(self) -> list[int]:
         """Return the creators followed."""
         return [c for c, write in self.follows.items() if write[3]]
+
+
+def slate_name(feed: str, slate: str) -> str:
+    """Return the name under which a profile keeps a slate: with its feed in front, if it is not For You."""
+    return f"{feed}/{slate}" if feed and feed != "for_you" else slate
 
 
 def _join(register: dict[K, V], key: K, write: V) -> bool:

@@ -53,7 +53,7 @@ class Stage:
     def served(self, result: Result) -> None:
         self.world.apply(SlateServed(
             **self.id("node"), viewer=result.viewer.query.viewer, slate=result.viewer.slate, rung=result.rung.name,
-            items=[c.item for c in result.chosen],
+            items=[c.item for c in result.chosen], feed=result.viewer.asked.kind.name,
         ))  # fmt: skip
 
     def ask(self, viewer: str = "v", predict=None, rung: Rung = Rung.LINEAR, shelf=(), **request) -> Result:

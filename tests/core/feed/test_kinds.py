@@ -67,6 +67,17 @@ def test_following_holds_only_those_followed_newest_first(rung):
     assert items(result)[0] == "limited", "a limit binds recommending to strangers only"
 
 
+def test_what_another_feed_served_a_moment_ago_is_no_longer_in_hand():
+    stage = Stage(20)
+    follow(stage, "creator-3")
+    first = ask(stage, n=20)
+    stage.served(first)
+    assert ask(stage, n=5, feed="following", request="2").chosen, "turning to another feed drops what was in hand"
+    stage.served(ask(stage, n=1, feed="following", request="3"))
+    second = ask(stage, n=1, feed="following", request="4")
+    assert items(second) != items(ask(stage, n=1, feed="following", request="3")), "within one feed it is"
+
+
 @pytest.mark.parametrize("rung", RUNGS)
 def test_a_topic_holds_only_its_tag(rung):
     stage = Stage(60)

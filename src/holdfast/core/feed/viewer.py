@@ -20,7 +20,7 @@ from holdfast.core.feed.shapes import CONTEXT_MAX, FeedRequest
 from holdfast.core.feed.wishes import Wishes
 from holdfast.core.feed.wishes import read as wishes_of
 from holdfast.core.feed.world import World
-from holdfast.core.profile import Profile
+from holdfast.core.profile import Profile, slate_name
 from holdfast.core.tenants import PLATFORM
 
 Array = NDArray[Any]
@@ -126,6 +126,7 @@ def see(query: Query, world: World, budget: Budget) -> Viewer:
     past = history(profile, ask, world.catalogue, budget.now_us)
     if asked.kind.name == "plain":  # nothing that follows can profile: it is not told of what to make a profile
         profile, wishes, past = kinds.blind(profile), wishes.bans() if wishes else None, _NO_PAST
+    in_hand = set(profile.in_hand(budget.now_us, slate_name(asked.kind.name, slate)))
     return Viewer(
         query, draw, slate, max(_rung(query, draw, budget), asked.kind.top), profile, past, seen,
         {of[item] for item in ask.exclude if item in of}, set(profile.in_hand(budget.now_us, slate)), asked, wishes,

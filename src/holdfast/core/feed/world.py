@@ -30,7 +30,7 @@ from holdfast.core.experiments import Trials
 from holdfast.core.feed.actions import is_long
 from holdfast.core.feed.debut_book import HIDDEN, LONG, QUALIFIED, QUALIFIED_MS, SHOWN, Book
 from holdfast.core.merge import IntervalSet
-from holdfast.core.profile import Event, Profile
+from holdfast.core.profile import Event, Profile, slate_name
 
 
 class World:
@@ -151,7 +151,7 @@ class World:
         self.trials.serve(e)
         of = self.catalogue.items.of
         rows = [of[i] for i in e.items if i in of]
-        self.profile(e.viewer).serve(e.stamp, e.slate, rows)
+        self.profile(e.viewer).serve(e.stamp, slate_name(e.feed, e.slate), rows)
         self.debuts.served(self.catalogue, rows, e.stamp)
 
     def _arrived(self, profile: Profile, row: int) -> None:
