@@ -216,6 +216,16 @@ def bench_ingest(*, seconds: float = 10.0, json: Json = False) -> None:
     figures.ingest(seconds, json)
 
 
+@bench.command(name="serve")
+def bench_serve(
+    *, videos: int = 10_000, viewers: int = 4000, seconds: float = 20.0, rung: str = "FULL", json: Json = False
+) -> None:
+    """Slates a second of one core through HTTP, and how soon; waits for a model that gives RUNG first."""
+    from holdfast.cli import figures
+
+    figures.serve(videos, viewers, seconds, rung, json)
+
+
 @bench.command(name="learning")
 def bench_learning(*, seeds: int = 5, json: Json = False) -> None:
     """Long-view share of the learned rung beside the popular one, over several worlds."""

@@ -19,6 +19,12 @@ def ingest(seconds: float, json: bool) -> None:
     words.show(run(seconds, json), json, title="ingest")
 
 
+def serve(videos: int, viewers: int, seconds: float, rung: str, json: bool) -> None:
+    from holdfast.drills.bench_serve import run
+
+    words.show(run(videos, viewers, seconds, rung, _say), json, title="serve")
+
+
 def learning(seeds: int, json: bool) -> None:
     from holdfast.drills.bench_learning import run
 

@@ -9,6 +9,7 @@ nothing has to be aged.
 This fold owns its state and changes it in place. It is handed entries that `feed.world` has already found to be new.
 """
 
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,7 +122,7 @@ class Catalogue:
         self.landmark_us = 0
         self.newest_us = 0
         self.version = 0  # changes when an item appears, is ruled, published or taken back
-        self.made: dict[int, list[int]] = {}  # creator -> rows that were ever theirs
+        self.made: dict[int, list[int]] = {}  # creator -> rows, ascending
         self._allowed: tuple[int, Array] = (-1, np.zeros(0, bool))  # as of which version
         self.retracted: dict[int, dict[str, int]] = {}  # item -> device -> newest stamp
         self.foreign: dict[tuple[str, int], Totals] = {}  # (jurisdiction, item) -> newest totals heard
@@ -190,13 +191,22 @@ class Catalogue:
         self.published[row] = entry.stamp
         creator = self.creators.number(entry.creator)
         if self.creator[row] != creator:
+            if held is not None:
+                self._unmade(row)
+            insort(self.made.setdefault(creator, []), row)
             self.creator[row] = creator
-            self.made.setdefault(creator, []).append(row)
         self.tag_rows[row] = -1
         tenant = tenant_of(entry.item)
         for i, tag in enumerate(dict.fromkeys(entry.tags)):
             self.tag_rows[row, i] = self.tags.number(tag_in(tenant, tag))
         self._set_live(row)
+
+    def _unmade(self, row: int) -> None:
+        """The row is to be another creator's."""
+        creator = int(self.creator[row])
+        self.made[creator].remove(row)
+        if not self.made[creator]:
+            del self.made[creator]
 
     def retract(self, entry: Retraction) -> None:
         """Take a publication back. Only its publisher or creator can, whatever arrives first."""
@@ -282,7 +292,7 @@ class Catalogue:
     # -- what readers ask ----------------------------------------------------------------------------------------
 
     def allowed(self) -> Array:
-        """Return bool[n]: published here, and ruled `allow` by a ruling this region holds. Unknown is no. To read only."""
+        """Return bool[n]: published, and ruled `allow` by a ruling this region holds. Unknown is no. To read only."""
         version, allowed = self._allowed
         if version != self.version:
             n = self.n
@@ -293,8 +303,7 @@ class Catalogue:
 
     def made_by(self, creators: Iterable[int]) -> Array:
         """Return int64: the rows published by any of these creators, ascending."""
-        rows = [r for creator in creators for r in self.made.get(creator, ()) if self.creator[r] == creator]
-        return np.unique(np.array(rows, np.int64))
+        return np.sort(np.array([row for creator in creators for row in self.made.get(creator, ())], np.int64))
 
     def of_tenant(self, tenant: str) -> Array:
         """Return bool[n]: items of this tenant; none for a tenant that nothing here belongs to."""

@@ -139,7 +139,7 @@ def _start(role: str, home: Home, top: Topology) -> subprocess.Popen[bytes]:
 
     with (path / f"{role}.log").open("ab") as log:
         return subprocess.Popen(
-            command(row, NAME, home, top), stdout=log, stderr=log, env=os.environ | ENV, start_new_session=True,
+            command(row, NAME, home, top), stdout=log, stderr=log, env=os.environ | ENV, process_group=0,
             preexec_fn=place,  # noqa: PLW1509
         )  # fmt: skip
 

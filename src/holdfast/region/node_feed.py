@@ -22,6 +22,7 @@ from holdfast.core.feed import ladder, pipeline, why
 from holdfast.core.feed.ladder import Facts, Ladder, Rung
 from holdfast.core.feed.predict import Predictors
 from holdfast.core.feed.shapes import FeedRequest, Slate, SlateItem
+from holdfast.core.feed.sources import Stocks
 from holdfast.core.feed.viewer import Budget, Query
 from holdfast.region.node_append import Appender
 from holdfast.region.node_state import State
@@ -50,6 +51,8 @@ class NodeFeed:
         self._state = state
         self._appender = appender
         self._waiting: list[_Waiting] = []
+        self._stocks = Stocks()
+        self._allowed: tuple[int, int] = (-1, 0)  # videos that may be shown, as of which version
         # one seed for a jurisdiction: a request repeated at another region draws the same lots
         self._seed = int.from_bytes(hmac.digest(unb64(state.keys.alias_secret), b"draws", "sha256")[:4], "big")
 
@@ -89,7 +92,10 @@ class NodeFeed:
         """Move the ladder to what can be carried now; return the best affordable rung and what those above lack."""
         state, now_us = self._state, self._state.now_us()
         model = state.model
-        allowed = int(state.world.catalogue.allowed().sum()) if state.folding else 0
+        catalogue = state.world.catalogue
+        if self._allowed[0] != catalogue.version:
+            self._allowed = (catalogue.version, int(catalogue.allowed().sum()))
+        allowed = self._allowed[1] if state.folding else 0
         facts = Facts(
             network_age_s=None, linear_age_s=(now_us - model.learned_to) / 1e6 if model else None,
             allowed=allowed, shelf=len(state.shelf), folding=state.folding,
@@ -121,7 +127,7 @@ class NodeFeed:
         state = self._state
         best, lacks = self.standing()
         budget = self._budget(len(batch))
-        results = pipeline.run([w.query for w in batch], state.world, self._predictors(), budget)
+        results = pipeline.run([w.query for w in batch], state.world, self._predictors(), budget, self._stocks)
         words = ladder.standing(state.ladder, best, lacks, state.now_s())
         for waiting, result in zip(batch, results, strict=True):
             slate = self._dress(waiting, result, budget, words)

@@ -135,7 +135,10 @@ def stopped(c: Catalogue, rows: Array, usual_long: float) -> Array:
     shown, long = c.debut_shown[rows].astype(np.int64), c.debut_long[rows].astype(np.int64)
     against = np.maximum(shown - long, 0) + (HIDE_COUNTS - 1) * c.debut_hidden[rows].astype(np.int64)
     bound = STOP_SHARE * usual_long
-    return (shown >= STOP_SHOWN) & (surely_below(bound, long, against) >= STOP_SURE)
+    judged = np.flatnonzero(shown >= STOP_SHOWN)
+    sure: Array = np.zeros(rows.size, bool)
+    sure[judged] = surely_below(bound, long[judged], against[judged]) >= STOP_SURE
+    return sure
 
 
 def surely_below(bound: float, successes: Array, failures: Array) -> Array:

@@ -1,7 +1,7 @@
 """Filters: what may not be shown to this viewer now, each by name, so that "why not" has an answer.
 
 There are two kinds. A *mask* says of every row whether it may be offered at all; a *list* names the rows that one
-viewer may not have. Both are handed to the sources, which look past them, so that filtering never leaves a source short.
+viewer may not have. Both are handed to the sources, which look past them: filtering never leaves a source short.
 
 Every filter says what "no answer" means; for safety it means no: a video this region holds no ruling for is removed.
 The last three lists are soft. When nothing would be left, first what was served a moment ago may be offered again,
@@ -27,7 +27,7 @@ NONE = np.zeros(0, np.int64)
 def own(viewer: Viewer, world: World) -> Array:
     """Published by the viewer."""
     number = world.catalogue.creators.of.get(viewer.query.viewer)
-    return NONE if number is None else np.flatnonzero(world.catalogue.creator[: world.catalogue.n] == number)
+    return NONE if number is None else world.catalogue.made_by((number,))
 
 
 def hidden(viewer: Viewer, world: World) -> Array:

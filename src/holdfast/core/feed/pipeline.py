@@ -18,7 +18,7 @@ from holdfast.core.feed import debut, diversity, fatigue, filters, guard, kinds,
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.feed.predict import Eligible, Predict, Predictors
 from holdfast.core.feed.slate import Pick
-from holdfast.core.feed.sources import Candidates, Stock
+from holdfast.core.feed.sources import Candidates, Stock, Stocks
 from holdfast.core.feed.viewer import Budget, Query, Viewer, see
 from holdfast.core.feed.world import World
 from holdfast.core.tenants import tenant_of
@@ -57,15 +57,19 @@ class Result:
         return next((i for i, c in enumerate(self.chosen) if c.how == "drawn"), -1)
 
 
-def run(queries: Sequence[Query], world: World, predictors: Predictors, budget: Budget) -> list[Result]:
+def run(
+    queries: Sequence[Query], world: World, predictors: Predictors, budget: Budget, stocks: Stocks | None = None
+) -> list[Result]:
     """Answer every query. A rung above REGIONAL that `predictors` does not name is not tried.
 
-    Tenants share nothing, so the queries of each are answered from a stock of their own.
+    Tenants share nothing, so the queries of each are answered from a stock of their own. `stocks` keeps these between
+    calls, a quarter of a second at most; without it a slate is of this very moment.
     """
+    stocks = stocks or Stocks()
     answers: dict[int, Result] = {}
     for tenant in dict.fromkeys(query.tenant for query in queries):
         mine = [i for i, query in enumerate(queries) if query.tenant == tenant]
-        stock = Stock(world, budget, tenant)
+        stock = stocks.of(world, budget, tenant)
         results = _answer([queries[i] for i in mine], stock, world, predictors, budget)
         answers.update(zip(mine, results, strict=True))
     return [answers[i] for i in range(len(queries))]

@@ -22,6 +22,9 @@ Array = NDArray[Any]
 CANDIDATES = 200  # per source
 AGE_MAX_US = 365 * 86_400 * 1_000_000  # older videos are reached by link, not by the feed
 FRESH_US = 48 * 3600 * 1_000_000  # half-life of newness
+STOCK_AGE_US = 250_000  # a stock serves the calls of so long: what is warm changes slowly, what is allowed at once
+PLAN_AGE_US = 1_000_000  # and a plan of debuts this long: it looks at every new video
+STOCKS_MAX = 64  # tenants whose stock is kept: about 12 bytes per video each
 HOT = 4096  # of the warmest videos are put in order at once; who has seen all of these has the rest ordered too
 
 FOLLOWING, MODEL, TRENDING, DEBUT, TOLD = range(5)  # a video found twice is put down to the first
@@ -30,23 +33,34 @@ NETWORK = "retrieved"  # what MODEL is called when a network retrieved
 
 
 class Stock:
-    """What all queries of one tenant share in a call. bool[n] masks and float64[n] columns over catalogue rows."""
+    """What all queries of one tenant share in a call. bool[n] masks and float64[n] columns over catalogue rows.
 
-    def __init__(self, world: World, budget: Budget, tenant: str = PLATFORM) -> None:
+    `before`: the stock of a moment ago, whose plan of debuts may still do.
+    """
+
+    def __init__(self, world: World, budget: Budget, tenant: str = PLATFORM, before: "Stock | None" = None) -> None:
         c = world.catalogue
+        self.world, self.version, self.without = world, c.version, budget.without
         n = c.n
         age = budget.now_us - c.published[:n]
         self.allowed: Array = c.allowed() & (age < AGE_MAX_US)  # ruled `allow` here, live, not too old
         if len(c.tenants.all) > 1:  # whatever a source offers is of this tenant
             self.allowed &= c.of_tenant(tenant)
         self.heat: Array = c.heat(c.newest_us)
-        owed = debut.NOTHING if "debut" in budget.without else budget.debuts.get(tenant)
-        self.debuts = debut.plan(world, self.allowed, budget.now_us, tenant) if owed is None else owed
-        self.now_us = budget.now_us
+        self.now_us = self.planned_us = budget.now_us
+        owed: debut.Plan | None = debut.NOTHING if "debut" in budget.without else budget.debuts.get(tenant)
+        if owed is None and before is not None and 0 <= budget.now_us - before.planned_us < PLAN_AGE_US:
+            owed, self.planned_us = before.debuts, before.planned_us
+        self.debuts: debut.Plan = debut.plan(world, self.allowed, budget.now_us, tenant) if owed is None else owed
         self._published: Array = c.published
         self.marks: Array = np.zeros(n, bool)  # scratch: all False between two uses
         self._order: Array | None = None
         self._whole = False
+
+    def serves(self, world: World, budget: Budget) -> bool:
+        """Say whether this stock may still answer: nothing was published or ruled since, and it is a moment old."""
+        same = self.world is world and self.version == world.catalogue.version and self.without == budget.without
+        return same and 0 <= budget.now_us - self.now_us < STOCK_AGE_US
 
     @property
     def rows(self) -> Array:
@@ -66,6 +80,25 @@ class Stock:
                 rows = rows[np.argpartition(-self.heat[rows], HOT - 1)[:HOT]]
             self._order = rows[np.argsort(-self.heat[rows], kind="stable")]
         return self._order
+
+
+class Stocks:
+    """Stocks by tenant, kept from call to call by whoever calls; each is made anew when it no longer serves."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Stock] = {}
+
+    def of(self, world: World, budget: Budget, tenant: str) -> Stock:
+        """Return the stock for one call."""
+        held = self._held.get(tenant)
+        if held is not None and held.serves(world, budget):
+            return held
+        self._held.pop(tenant, None)
+        if len(self._held) >= STOCKS_MAX:
+            del self._held[next(iter(self._held))]
+        planned = held is not None and held.world is world and held.without == budget.without
+        stock = self._held[tenant] = Stock(world, budget, tenant, held if planned else None)
+        return stock
 
 
 @dataclass(slots=True)
