@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -28,7 +28,9 @@ from holdfast.client.device import Memory
 from holdfast.client.journal import Journal
 from holdfast.client.reach import Reach
 from holdfast.core.classes import class_of
+from holdfast.core.entries import Say
 from holdfast.core.errors import Degraded, Refused
+from holdfast.core.feed.kinds import KindName
 from holdfast.core.feed.shapes import SLATE_MAX, FeedRequest, Slate
 from holdfast.core.health.backoff import delay_s
 from holdfast.core.health.outbox import Kept, Outbox, Watermark
@@ -111,8 +113,11 @@ class Client:
 
     # -- the feed ------------------------------------------------------------------------------------------------
 
-    async def feed(self, n: int = 10, *, at_most: str = "FULL", exclude: Sequence[str] = ()) -> Slate:
-        """Return a slate of up to `n` videos; with no region in reach its rung is DEVICE.
+    async def feed(
+        self, n: int = 10, *, at_most: str = "FULL", exclude: Sequence[str] = (), feed: KindName = "for_you",
+        topic: str = "",
+    ) -> Slate:  # fmt: skip
+        """Return a slate of up to `n` videos; with no region in reach its rung is DEVICE. Feeds: `core.feed.kinds`.
 
         Raises Refused only when the request itself is at fault.
         """
@@ -120,14 +125,14 @@ class Client:
         near = self.router.candidates(time.monotonic())
         ask = FeedRequest(
             n=n, request=request, context=self.memory.context(time.monotonic()), seen=list(self.memory.seen),
-            at_most=at_most, exclude=list(exclude),  # type: ignore[arg-type]
+            at_most=at_most, exclude=list(exclude), feed=feed, topic=topic,  # type: ignore[arg-type]
         )  # fmt: skip
         try:
             place, slate = await self._reach.race(
                 lambda p: self._ask_feed(p, ask), near + self.router.foreign(), FEED_DEADLINE_S, hedge=len(near)
             )
         except Degraded:
-            slate = self.memory.alone(request, n, set(exclude), self._now_us())
+            slate = self.memory.alone(ask, self._now_us())
             self.tell(Told("slate", "", time.monotonic()))
             return slate
         self._heard_s = time.monotonic()
@@ -135,7 +140,8 @@ class Client:
         self.memory.offered(slate.items)
         if place.jurisdiction != self.router.jurisdiction:
             kept = [i for i in slate.items if i.item not in set(exclude)]
-            slate.items, slate.rewatch = self.memory.order(kept or slate.items, n)
+            fit, slate.feed = self.memory.narrowed(kept or slate.items, feed, topic)
+            slate.items, slate.rewatch = self.memory.order(fit, n, slate.feed)
             slate.rewatch |= not kept  # a repeat, and said to be one, is better than nothing at all
             slate.taste = self.memory.shown_taste()
         self.tell(Told("slate", place.name, time.monotonic()))
@@ -176,7 +182,18 @@ class Client:
         return self._say("hide", {"item": item, "slate": slate})
 
     def follow(self, creator: str, on: bool = True) -> int:
+        self.memory.follows = self.memory.follows | {creator} if on else self.memory.follows - {creator}
         return self._say("follow", {"creator": creator, "on": on})
+
+    def interest(self, about: Literal["tag", "creator"], name: str, say: Say) -> int:
+        """More, less or never of a tag or creator; `learned` takes that back. Returns the outbox number."""
+        self.memory.told[(about, name)] = say
+        return self._say("interest", {"about": about, "name": name, "say": say})
+
+    def forget(self) -> int:
+        """Have nothing chosen by what was done up to now. What was seen stays seen. Returns the outbox number."""
+        self.memory.forget()
+        return self._say("reset", {"before": max(self._now_us(), self._clock.last)})
 
     def share(self, item: str) -> int:
         self.memory.remember("share", item, 0, 0, time.monotonic())
