@@ -7,6 +7,8 @@ from cyclopts import App, CycloptsError, Parameter
 
 import holdfast
 from holdfast.cli.evaluate import group as evaluation
+from holdfast.cli.importing import bring
+from holdfast.cli.trials import group as experiment
 from holdfast.core.errors import Refused
 
 DIR = Path("holdfast-data")
@@ -25,9 +27,10 @@ replay = App(name="replay", help="Play a real log through the public API.")
 drill = App(name="drill", help="Break something on real processes, watch, restore, judge.")
 media = App(name="media", help="Look at video files.")
 ask = App(name="log", help="Read chains.")
-for sub in (keys, bench, replay, drill, media, ask, evaluation):
+for sub in (keys, bench, replay, drill, media, ask, evaluation, experiment):
     app.command(sub)
 keys.command(api)
+app.command(bring, name="import")
 
 
 def call(words: list[str]) -> None:
@@ -232,6 +235,14 @@ def bench_learning(*, seeds: int = 5, json: Json = False) -> None:
     from holdfast.cli import figures
 
     figures.learning(seeds, json)
+
+
+@bench.command(name="peeking")
+def bench_peeking(*, runs: int = 1000, json: Json = False) -> None:
+    """Simulate experiments without a difference, looked at 200 times each: how often is one "found" all the same?"""
+    from holdfast.cli import figures
+
+    figures.peeking(runs, json)
 
 
 @replay.command(name="kuairand")

@@ -31,6 +31,12 @@ def learning(seeds: int, json: bool) -> None:
     words.show(run(seeds, _say), json, title="learning")
 
 
+def peeking(runs: int, json: bool) -> None:
+    from holdfast.drills.peeking import run
+
+    words.show(run(runs), json, title="peeking")
+
+
 def kuairand(source: Path, limit: int | None, speedup: float, root: Path, json: bool) -> None:
     from holdfast.drills.replay import run
 
