@@ -20,7 +20,7 @@ shrinks, for all alike: the level that just fits is found by filling up from the
 `progress` tells the creator so.
 
 A video that strangers do not want stops early: its place is taken from others who wait. The verdict is a posterior (a
-uniform prior, so nobody is judged on three viewers): surely watched long less than half as often as a usual video.
+uniform prior, so nobody is judged on three viewers): surely watched long less than a third as often as a usual video.
 A good one grows by its own merit: it is a candidate like any other, and its figures are in the score.
 """
 
@@ -41,12 +41,15 @@ Array = NDArray[Any]
 
 SHARE_MAX = 0.2  # of impressions: two places of ten, never more
 SOON_US = 240 * S_US  # when a debut should be done, if there is room: ten minutes is the promise in `bench debuts`
-LEFT_MIN_US = 60 * S_US  # a late one is not made up for in a burst
+LEFT_MIN_US = 30 * S_US  # a late one is not made up for in a burst
+BEHIND = 2.0  # e-folds between a debut that has met nobody when all should be done, and one on time
+LATE_US = 60 * S_US  # an e-fold for each minute beyond SOON_US,
+LATE_MAX = 8.0  # up to this many
 OPEN_MAX = 10_000  # debuts looked at at once, the longest waiting first; the rest waits its turn
 OFFERED = 200  # of them, most urgent first, to one viewer
 HOLD_OUT = 20  # one viewer in so many gets no debuts: what they cost is measured against these
 
-STOP_SHARE = 0.5  # of the usual share of long views: a video surely below it stops
+STOP_SHARE = 1 / 3  # of the usual share of long views: a video surely below it stops
 STOP_SURE = 0.9
 STOP_SHOWN = 6  # nobody is judged on fewer
 HIDE_COUNTS = 3  # a hide says as much as three short views
@@ -64,23 +67,23 @@ NONE = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is owed at a moment. int64[M] rows ascending, float32[M] pace in impressions a second, never 0.
+    """What is owed at a moment: int64[M] rows, ascending, and float32[M] how urgently each, in e-folds.
 
-    `urgent`: int64[≤ OFFERED] rows, highest pace first; `share`: of all places; `level`: N as it is now.
+    `urgent`: int64[≤ OFFERED] rows, most urgent first; `share`: of all places; `level`: N as it is now.
     """
 
     rows: Array
-    pace: Array
+    urge: Array
     urgent: Array
     share: float
     level: float
 
-    def pace_of(self, rows: Array) -> Array:
-        """Return float32[K]: what each row is owed a second, 0 for one that is owed nothing."""
+    def urge_of(self, rows: Array) -> Array:
+        """Return float32[K]: how urgently each row is owed a showing, −inf for one that is owed none."""
         if not self.rows.size:
-            return np.zeros(rows.size, np.float32)
+            return np.full(rows.size, -np.inf, np.float32)
         at = np.minimum(np.searchsorted(self.rows, rows), self.rows.size - 1)
-        return np.where(self.rows[at] == rows, self.pace[at], np.float32(0.0))
+        return np.where(self.rows[at] == rows, self.urge[at], np.float32(-np.inf))
 
 
 NOTHING = Plan(NONE, np.zeros(0, np.float32), NONE, 0.0, float(DEBUT_VIEWS))
@@ -102,12 +105,24 @@ def plan(world: World, allowed: Array, now_us: int, tenant: str = PLATFORM) -> P
     rates = book.rates.get(c.tenants.of.get(tenant, -1)) or Rates()
     level = affordable(met, rates.day.per_s(now_us) * SHARE_MAX * DEBUT_AGE_US / S_US)
     lacks = level - met - book.awaited(c, rows, now_us)
-    rows, lacks = rows[lacks > 0], lacks[lacks > 0]
-    pace = (lacks / (np.maximum(SOON_US - age[rows], LEFT_MIN_US) / S_US)).astype(np.float32)
+    rows, lacks, age = rows[lacks > 0], lacks[lacks > 0], age[rows[lacks > 0]]
+    if not rows.size:
+        return NOTHING
+    pace = lacks / (np.maximum(SOON_US - age, LEFT_MIN_US) / S_US)
     seen_s = rates.now.per_s(now_us)
     share = min(SHARE_MAX, float(pace.sum()) / seen_s) if seen_s > 0 else SHARE_MAX
-    urgent = rows[np.argsort(-pace, kind="stable")[:OFFERED]]
-    return Plan(rows, pace, urgent, share, level)
+    urge = _urgency(lacks, age, level)
+    return Plan(rows, urge, rows[np.argsort(-urge, kind="stable")[:OFFERED]], share, level)
+
+
+def _urgency(lacks: Array, age_us: Array, level: float) -> Array:
+    """Return float32[M] e-folds: how far a debut is behind, plus how late; what is hardly owed any more comes last.
+
+    Not the pace: the last of twenty has a low pace and would wait for ever behind those who still lack all of theirs.
+    """
+    behind = lacks / level - np.maximum(1.0 - age_us / SOON_US, 0.0)
+    late = np.maximum(age_us - SOON_US, 0) / LATE_US
+    return (BEHIND * behind + np.minimum(late, LATE_MAX) + np.log(np.minimum(lacks, 1.0))).astype(np.float32)
 
 
 def affordable(met: Array, capacity: float) -> float:
@@ -174,13 +189,13 @@ def places(share: float, n: int, draw: int) -> list[int]:
     return at[: max(count, 0)] if count <= len(at) else at
 
 
-def order(rows: Array, pace: Array, score: Array, catalogue: Catalogue, draw: int) -> list[int]:
-    """Return the candidates with a pace, best first: Thompson draw × pace × how well they suit this viewer.
+def order(rows: Array, urge: Array, score: Array, catalogue: Catalogue, draw: int) -> list[int]:
+    """Return the candidates owed a showing, best first: Thompson draw × urgency × how well they suit this viewer.
 
-    int64[K] rows, float32[K] pace, float[K] scores of this viewer. The draw is from Beta(1 + long, 1 + other), by its
+    int64[K] rows, float32[K] urgency, float[K] scores of this viewer. The draw is from Beta(1 + long, 1 + other), by its
     moments; one that has met nobody may turn out to be anything, so it is tried.
     """
-    new = np.flatnonzero(pace)
+    new = np.flatnonzero(urge > -np.inf)
     if not new.size:
         return []
     at = rows[new]
@@ -193,7 +208,7 @@ def order(rows: Array, pace: Array, score: Array, catalogue: Catalogue, draw: in
     suits = score[new]
     wide = float(score.std())
     match = MATCH * (suits - suits.max()) / wide if wide > 0 else 0.0
-    return new[np.argsort(-(np.log(pace[new]) + np.log(quality) + match), kind="stable")].tolist()
+    return new[np.argsort(-(urge[new] + np.log(quality) + match), kind="stable")].tolist()
 
 
 # -- what a creator is told ----------------------------------------------------------------------------------------

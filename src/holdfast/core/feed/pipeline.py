@@ -200,7 +200,7 @@ def _course(viewer: Viewer, rows: Array, score: Array, stock: Stock, world: Worl
         return course
     course.debut_places = debut.places(owed.share, n, draw)
     if course.debut_places:
-        course.debuts = debut.order(rows, owed.pace_of(rows), score, world.catalogue, draw)
+        course.debuts = debut.order(rows, owed.urge_of(rows), score, world.catalogue, draw)
     return course
 
 

@@ -1,0 +1,223 @@
+"""Do new videos get their first viewers, and what does that cost? `holdfast bench debuts`, an hour in a minute or two.
+
+Two regions of one jurisdiction, LAG_S apart, in virtual time (`drills.hour`): the real folds, lessons and pipeline. In
+one hour NEW videos are approved, one in BAD_EVERY of them such that nobody likes it, whatever it is about. The share of
+impressions that may go to debuts (`debut.SHARE_MAX`) is at least three times what the new videos are owed; `demand`
+says how many times. Then the same hour again, and one of the regions is lost half-way, for good.
+
+    good_reached_share   of the good ones: 20 qualified impressions within ten minutes of approval
+    minutes_p95          when the 20th came, in minutes after approval, 95th percentile of the good ones
+    bad_impressions_mean showings of a bad one, all told
+    hit_rate_cost        by how much less the others watch long than the hold-out arm, which gets no debuts: 1 − ratio
+    overshoot            debut places watched after the 20 were complete, as a share of all that was owed
+
+The hit rate is the chance, which the world knows, that a video shown is watched long: the draw itself adds only noise.
+`hit_rate_cost_paired` compares each slate that holds debuts with the one the same request gets without them, and so is
+free of the noise between viewers; unlike the hold-out arm it does not see what the debuts teach. Intervals are 95 %,
+over viewers drawn again with replacement.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from holdfast.core.feed import debut
+from holdfast.core.feed.debut_book import DEBUT_VIEWS, QUALIFIED_MS
+from holdfast.core.feed.pipeline import Chosen, Result
+from holdfast.core.feed.shapes import ContextEvent, FeedRequest
+from holdfast.drills.hour import BEGIN_US, ESTABLISHED, SLATE, Hour, Seat, clip
+from holdfast.drills.jurisdiction import S_US
+from holdfast.drills.world import Clip, Viewer, Watch, World
+
+LAG_S = 30.0
+NEW = 200
+BAD_EVERY = 10
+WARM_S = 20 * 60
+HOUR_S = 3600
+WITHIN_S = 600  # also the tail after the hour, so that the last one approved has its ten minutes too
+P_LONG_BAD, P_HIDE_BAD = 0.03, 0.15
+RESAMPLES = 1000
+NEWCOMERS = 200
+NEWCOMER_EVENTS = (0, 1, 3, 5, 10)  # of a new viewer, after which the next slate is looked at
+
+Say = Callable[[str], None]
+
+
+class Crowd(World):
+    """An audience for whom some clips are bad, whatever they are about."""
+
+    bad: frozenset[str] = frozenset()
+
+    def p_long(self, viewer: Viewer, clip: Clip) -> float:
+        return P_LONG_BAD if clip.item in self.bad else super().p_long(viewer, clip)
+
+    def watch(self, viewer: Viewer, item: str | Clip) -> Watch:
+        did = super().watch(viewer, item)
+        name = item if isinstance(item, str) else item.item
+        if name in self.bad and not did.long:
+            return Watch(did.dwell_ms, False, False, self.chance("bad", viewer.name, name) < P_HIDE_BAD)
+        return did
+
+
+@dataclass(slots=True)
+class Fate:
+    """What became of a new video. `late`: debut places watched after its 20 were complete."""
+
+    approved_us: int
+    bad: bool
+    met: set[str] = field(default_factory=set[str])
+    reached_us: int = 0
+    shown: int = 0
+    places: int = 0
+    late: int = 0
+
+
+class Debuts(Hour):
+    """The hour, and what became of each new video and of each viewer's hit rate."""
+
+    def __init__(self, seed: int, *, lose: bool) -> None:
+        crowd = Crowd(seed, [clip(seed, "old", k) for k in range(ESTABLISHED)])
+        super().__init__(crowd, seed, LAG_S)
+        self.fresh = [clip(seed, "new", k) for k in range(NEW)]
+        bad = self.rng.permutation(NEW)[: NEW // BAD_EVERY].tolist()
+        crowd.bad = frozenset(self.fresh[k].item for k in bad)
+        crowd.clips.update((made.item, made) for made in self.fresh)
+        self.start_us = BEGIN_US + WARM_S * S_US
+        self.end_us = self.start_us + (HOUR_S + WITHIN_S) * S_US
+        for k, second in enumerate(np.sort(self.rng.uniform(0, HOUR_S, NEW)).tolist()):
+            self.at(self.start_us + int(second * S_US), "approve", k)
+        if lose:
+            self.at(self.start_us + HOUR_S // 2 * S_US, "lose", 0)
+        self.lost = lose
+        self.fates: dict[str, Fate] = {}
+        self.hits: dict[str, list[float]] = {}  # viewer -> [expected long views, showings]
+        self.slates = 0
+        self.paired: list[tuple[float, float]] = []  # chance of long views in a slate with debuts, and without
+
+    def run(self, say: Say) -> "Debuts":
+        """Let it happen."""
+        begun = time.monotonic()
+        self.go(self.end_us)
+        name = f"world {self.seed}{', a region lost' if self.lost else ''}"
+        say(f"{name}: {figures([self])} in {time.monotonic() - begun:.0f} s")
+        return self
+
+    def approve(self, k: int) -> None:
+        made = self.fresh[k]
+        self.publish(made, self.law.now_us)
+        self.fates[made.item] = Fate(self.law.now_us, made.item in self.crowd.bad)  # type: ignore[attr-defined]
+
+    def chance_of(self, seat: Seat, item: str) -> float:
+        """How likely this viewer watches this item long."""
+        return self.crowd.p_long(seat.viewer, self.crowd.clips[item])
+
+    def asked(self, seat: Seat, result: Result) -> None:
+        if self.law.now_us < self.start_us or debut.held_out(seat.viewer.name):
+            return
+        self.slates += 1
+        if any(c.how == "debut" for c in result.chosen):
+            ask = result.viewer.query.ask
+            plain = self.law.ask(seat.region, seat.viewer.name, ask, frozenset({"debut"}))
+            with_, without = (sum(self.chance_of(seat, c.item) for c in r.chosen) for r in (result, plain))
+            self.paired.append((with_, without))
+
+    def watched(self, seat: Seat, chosen: Chosen, did: Watch) -> None:
+        if self.law.now_us < self.start_us:
+            return
+        tally = self.hits.setdefault(seat.viewer.name, [0.0, 0.0])
+        tally[0] += self.chance_of(seat, chosen.item)
+        tally[1] += 1
+        fate = self.fates.get(chosen.item)
+        if fate is None:
+            return
+        fate.shown += 1
+        fate.places += chosen.how == "debut"
+        fate.late += chosen.how == "debut" and bool(fate.reached_us)
+        if did.dwell_ms >= QUALIFIED_MS or did.like or did.hide:
+            fate.met.add(seat.viewer.name)
+        if len(fate.met) >= DEBUT_VIEWS and not fate.reached_us:
+            fate.reached_us = self.law.now_us
+
+    def newcomers(self) -> dict[str, float]:
+        """Return, by events a new viewer's device brings along, the chance that a video of the next slate is watched
+        long. They are the same viewers each time, and no region has heard of them."""
+        region = next(site.name for site in self.law.sites.values() if not site.lost)
+        found: dict[int, list[float]] = {n: [] for n in NEWCOMER_EVENTS}
+        for k in range(NEWCOMERS):
+            seat = Seat(self.crowd.viewer(10_000 + k), region)
+            first = self.law.ask(region, seat.viewer.name, FeedRequest(n=max(NEWCOMER_EVENTS), request=f"new-{k}"))
+            for i, chosen in enumerate([*first.chosen, None]):
+                if i in found:
+                    seat.viewer = Viewer(f"{seat.viewer.name}", seat.viewer.moods)
+                    next_ = self.law.ask(region, seat.viewer.name, seat.request(f"new-{k}-{i}", self.law.now_us))
+                    found[i] += [self.chance_of(seat, c.item) for c in next_.chosen]
+                if chosen is not None:
+                    self._told(seat, chosen.item)
+        return {str(n): round(float(np.mean(p)), 4) for n, p in found.items() if p}
+
+    def _told(self, seat: Seat, item: str) -> None:
+        did, length_ms = self.crowd.watch(seat.viewer, item), self.crowd.clips[item].duration_ms
+        act = ContextEvent(item=item, dwell_ms=did.dwell_ms, duration_ms=length_ms)
+        seat.acts.append((self.law.now_us, act))
+        seat.seen.append(item)
+
+
+def run(seeds: int, say: Say) -> dict[str, Any]:
+    """Run the hour calm, and with a region lost, in `seeds` worlds each. See the module for the keys."""
+    begun = time.monotonic()
+    calm = [Debuts(seed, lose=False).run(say) for seed in range(seeds)]
+    lost = [Debuts(seed, lose=True).run(say) for seed in range(seeds)]
+    return {
+        **figures(calm),
+        "one_region_lost": figures(lost),
+        "newcomer_hit_rate_by_events": calm[0].newcomers(),
+        "worlds": seeds,
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+
+
+def figures(hours: list[Debuts]) -> dict[str, Any]:
+    """Return the figures over some worlds."""
+    fates = [fate for hour in hours for fate in hour.fates.values()]
+    good, bad = [f for f in fates if not f.bad], [f for f in fates if f.bad]
+    minutes = [(f.reached_us - f.approved_us) / S_US / 60 if f.reached_us else np.inf for f in good]
+    owed = DEBUT_VIEWS * len(good)
+    cost, low, high = _cost([tally for hour in hours for tally in hour.hits.items()])
+    pairs = np.array([pair for hour in hours for pair in hour.paired]).reshape(-1, 2)
+    slates = sum(hour.slates for hour in hours)
+    # slates without a debut cost nothing, and there are `slates` of SLATE places each
+    base = float(pairs[:, 1].mean()) if pairs.size else 1.0
+    shown = sum(n for hour in hours for _, n in hour.hits.values())
+    p95 = float(np.quantile(minutes, 0.95, method="higher"))
+    return {
+        "good_reached_share": round(float(np.mean([m <= WITHIN_S / 60 for m in minutes])), 4),
+        "minutes_median": round(float(np.median(minutes)), 2),
+        "minutes_p95": round(p95, 2) if np.isfinite(p95) else None,
+        "bad_impressions_mean": round(float(np.mean([f.shown for f in bad])), 2),
+        "good_impressions_mean": round(float(np.mean([f.shown for f in good])), 2),
+        "hit_rate_cost": round(cost, 4),
+        "hit_rate_cost_interval": [round(low, 4), round(high, 4)],
+        "hit_rate_cost_paired": round(float((pairs[:, 1] - pairs[:, 0]).sum()) / (base * max(slates, 1)), 4),
+        "overshoot": round(sum(f.late for f in good) / owed, 4),
+        "debut_share": round(sum(f.places for f in fates) / max(shown, 1), 4),
+        "demand": round(shown * debut.SHARE_MAX / (DEBUT_VIEWS * len(fates)), 2),
+        "impressions": int(shown),
+    }
+
+
+def _cost(tallies: Iterable[tuple[str, list[float]]]) -> tuple[float, float, float]:
+    """Return 1 − hit rate of the others / hit rate of the hold-out arm, and its interval."""
+    arms = np.array([(long, n, debut.held_out(name)) for name, (long, n) in tallies])
+    rng = np.random.default_rng(0)
+
+    def cost(rows: Any) -> float:
+        held = rows[:, 2] > 0
+        rates = [rows[arm, 0].sum() / max(rows[arm, 1].sum(), 1.0) for arm in (~held, held)]
+        return float(1.0 - rates[0] / rates[1]) if rates[1] else 0.0
+
+    again = [cost(arms[rng.integers(0, len(arms), len(arms))]) for _ in range(RESAMPLES)]
+    low, high = np.quantile(again, [0.025, 0.975])
+    return cost(arms), float(low), float(high)
