@@ -270,3 +270,27 @@ test('an upload whose last answer was lost is not sent again, and carries a key 
   assert.match(us_east.uploads[0], /(^|,)key /)
   assert.doesNotMatch(us_east.uploads[0], /(^|,)item /)
 })
+
+test('another feed is asked for at home; abroad it stays unsaid, and the device narrows the public list', async () => {
+  const { client, us_east, us_west, eu_west } = await world()
+  await client.feed(5, [], { feed: 'topic', topic: 'moss' })
+  const asked = us_east.log.find((l) => l.path === '/v1/feed')
+  assert.deepEqual([asked.body.feed, asked.body.topic], ['topic', 'moss'])
+  client.tell('creator', 'nobody', 'never')
+  await until(() => us_east.taken.size === 1)
+  assert.deepEqual({ ...[...us_east.taken.values()][0], outbox: 0, stamp: 0 }, { kind: 'interest', about: 'creator', name: 'nobody', say: 'never', outbox: 0, stamp: 0 })
+  us_east.dark = us_west.dark = true
+  const slate = await client.feed(5, [], { feed: 'topic', topic: 'moss' })
+  assert.equal(slate.via, 'foreign')
+  assert.ok(slate.items.length && slate.items.every((i) => i.tags[0] === 'moss'), 'narrowed here')
+  const abroad = eu_west.log.filter((l) => l.path === '/v1/feed')
+  assert.ok(abroad.length && abroad.every((l) => Object.keys(l.body).join() === 'n'), 'and not said there')
+})
+
+test('a theme that was banned a moment ago is not shown, though the region has not heard of it', async () => {
+  const { client } = await world()
+  client.tell('tag', 'tide', 'never')
+  const slate = await client.feed(9)
+  assert.equal(slate.via, 'own')
+  assert.ok(slate.items.length && slate.items.every((i) => i.tags[0] !== 'tide'))
+})

@@ -16,6 +16,7 @@ import { Person } from './person.js'
 import { ITEM, shownOf } from './shared.js'
 import { fence, foreign, fullJitter, permitted } from './router.js'
 import { deviceOrder, rerank, shares } from './taste.js'
+import { banned, FOR_YOU, narrow, asking } from './wishes.js'
 
 const FEED_DEADLINE_MS = 2500
 const UNSHAPED = ['REGIONAL', 'SHELF'] // rungs whose lists are the same for everybody: the device orders them
@@ -116,19 +117,19 @@ export class Client {
 
   // -- the feed ------------------------------------------------------------------------------------------------
 
-  /** A slate of about `n` videos, `exclude` left out. Always resolves; `via` says who made it. */
-  async feed(n = 10, exclude = []) {
+  /** A slate of about `n` videos, `exclude` left out. Always resolves; `via` says who made it, `feed` what it is. */
+  async feed(n = 10, exclude = [], which = FOR_YOU) {
     const { me } = this
     const own = this.own()
-    const request = { n, context: me.events(this.now()), seen: me.seen, exclude, request: this.#name(me) }
+    const request = { n, context: me.events(this.now()), seen: me.seen, exclude, request: this.#name(me), ...asking(which) }
     const send = (region, signal) => this.#ask(me, region, request, signal)
     try {
       const options = { deadline: FEED_DEADLINE_MS, hedge: own.length, hope: LAST_HOPE_MS }
       const { region, answer } = await this.links.race([...own, ...this.abroad()], send, options)
-      const slate = this.#accept(me, answer.data, region, exclude)
-      return slate.items.length ? slate : this.#device(me, n, exclude)
+      const slate = this.#accept(me, answer.data, region, exclude, which)
+      return slate.items.length ? slate : this.#device(me, n, exclude, which)
     } catch {
-      return this.#device(me, n, exclude) // the lowest rung needs nothing
+      return this.#device(me, n, exclude, which) // the lowest rung needs nothing
     }
   }
 
@@ -142,7 +143,7 @@ export class Client {
     return this.#personal(me, region, '/v1/feed', body, signal)
   }
 
-  #accept(me, slate, region, exclude) {
+  #accept(me, slate, region, exclude, which) {
     this.figures.slates += 1
     if (region.jurisdiction === me.jurisdiction) {
       this.#release(me, slate, region.name)
@@ -150,25 +151,30 @@ export class Client {
       const seen = new Set(me.seen)
       const items = slate.rewatch ? slate.items : slate.items.filter((i) => !seen.has(i.item))
       this.figures.repeats += slate.items.length - items.length
-      const order = UNSHAPED.includes(slate.rung) ? rerank(items, me.taste()) : items
-      return { ...slate, items: order.map((i) => mark(me, i, slate)), via: 'own' }
+      const open = items.filter((i) => !banned(i, me.told)) // said a moment ago, and this region has not folded it yet
+      const shaped = !UNSHAPED.includes(slate.rung) || ['plain', 'following'].includes(slate.feed)
+      const order = shaped ? open : rerank(open, me.taste())
+      return { ...slate, feed: slate.feed ?? 'for_you', items: order.map((i) => mark(me, i, slate)), via: 'own' }
     }
     const out = new Set(exclude)
     const kept = slate.items.filter((i) => !out.has(i.item))
-    const order = deviceOrder(kept.length ? kept : slate.items, me.taste(), me.lastSeen()) // the same again says who serves
+    const fit = narrow(kept.length ? kept : slate.items, which, me.told, me.following) // the same again says who serves
+    const order = deviceOrder(fit.items, tasteFor(me, fit.feed), me.lastSeen())
     const items = (order.fresh ? order.items.slice(0, order.fresh) : order.items).map((i) => mark(me, i, slate))
-    return { ...slate, items, rewatch: order.fresh === 0, taste: shares(me.taste()), via: 'foreign' }
+    return { ...slate, items, feed: fit.feed, rewatch: order.fresh === 0, taste: shares(tasteFor(me, fit.feed)), via: 'foreign' }
   }
 
   /** The DEVICE rung: what is in the pantry, ranked by what was just watched. */
-  #device(me, n, exclude) {
+  #device(me, n, exclude, which) {
     const out = new Set(exclude)
     const stock = this.pantry.playable().filter((i) => !out.has(i.item))
-    const order = deviceOrder(stock, me.taste(), me.lastSeen())
+    const fit = narrow(stock, which, me.told, me.following)
+    const taste = tasteFor(me, fit.feed)
+    const order = deviceOrder(fit.items, taste, me.lastSeen())
     const rewatch = order.fresh === 0
     const chosen = order.items.slice(0, rewatch ? n : Math.min(n, order.fresh))
     const items = chosen.map((i) => ({ ...mark(me, i, { slate: '' }), why: onDevice(i) }))
-    return { slate: '', rung: 'DEVICE', reason: '', items, rewatch, taste: shares(me.taste()), via: 'device', lacks: {} }
+    return { slate: '', rung: 'DEVICE', reason: '', items, feed: fit.feed, rewatch, taste: shares(taste), via: 'device', lacks: {} }
   }
 
   /** The last published shelf: food for the pantry. */
@@ -179,8 +185,13 @@ export class Client {
   }
 
   /** Public facts of one item: `comments` or nothing for the item itself. */
-  async about(item, what = '') {
-    const send = (r, signal) => this.links.call(r, `/v1/items/${item}${what && `/${what}`}`, { signal })
+  about(item, what = '') {
+    return this.open(`/v1/items/${item}${what && `/${what}`}`)
+  }
+
+  /** A public address of any region: no token goes with it. */
+  async open(path) {
+    const send = (r, signal) => this.links.call(r, path, { signal })
     return (await this.links.race([...this.own(), ...this.abroad()], send)).answer.data
   }
 
@@ -210,6 +221,36 @@ export class Client {
     this.notify('taste', this.me.taste())
     this.#saved(this.me)
     this.flush()
+  }
+
+  /** More, less or never of a theme or creator. */
+  tell(about, name, say) {
+    this.me.tell(about, name, say, this.clock.tick(this.now()))
+    this.#told()
+  }
+
+  /** Have nothing chosen by what was done so far; `unforget` brings it back for ten minutes. */
+  forget() {
+    this.me.forget(this.clock.tick(this.now()), this.now())
+    this.#told()
+  }
+
+  unforget() {
+    this.me.unforget(this.clock.tick(this.now()))
+    this.#told()
+  }
+
+  #told() {
+    this.notify('taste', this.me.taste())
+    this.#saved(this.me)
+    this.flush()
+  }
+
+  /** A call with this person's token to a region of ours, a POST if there is a `body`. Throws when none answers. */
+  async mine(path, body) {
+    const { me } = this
+    const send = (region, signal) => this.#personal(me, region, path, body, signal)
+    return (await this.links.race(this.own(), send, { deadline: FEED_DEADLINE_MS })).answer.data
   }
 
   #saved(me) {
@@ -316,11 +357,11 @@ export class Client {
     this.settling = false
   }
 
-  /** A POST with this person's token; a token that is not taken is renewed once. */
+  /** A call with this person's token, a POST if there is a body; a token that is not taken is renewed once. */
   async #personal(me, region, path, json, signal) {
     const post = async () => {
       const token = await this.#token(me, region, signal)
-      return this.links.call(region, path, { method: 'POST', json, token, signal })
+      return this.links.call(region, path, { method: json ? 'POST' : 'GET', json, token, signal })
     }
     let answer
     try {
@@ -360,6 +401,9 @@ export class Client {
 }
 
 const pause = (ms) => new Promise((r) => setTimeout(r, ms))
+
+/** Themes to order by: none in the feed without profiling. */
+const tasteFor = (me, feed) => (feed === 'plain' ? {} : me.taste())
 
 function mark(me, item, slate) {
   return { ...item, liked: me.liked.includes(item.item), slate: slate.slate, following: me.following.includes(item.creator) }

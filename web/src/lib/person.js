@@ -6,8 +6,10 @@
 import { Identity } from './identity.js'
 import * as outbox from './outbox.js'
 import { CONTEXT_MAX, weights } from './taste.js'
+import { lean, told } from './wishes.js'
 
 export const SEEN_MAX = 2000 // as many as a request may carry
+const UNDO_MS = 600_000 // as a region: so long can a past be taken up again
 
 export class Person {
   constructor(store, jurisdiction, now = Date.now()) {
@@ -26,6 +28,9 @@ export class Person {
     this.seen = read('seen', []) // item ids, oldest first
     this.liked = read('liked', []) // oldest first
     this.following = read('following', [])
+    this.told = read('told', {}) // what was said of themes and creators
+    this.aside = read('aside', null) // {at, context}: what a reset laid aside
+    if (this.aside && now - this.aside.at > UNDO_MS) this.aside = null
   }
 
   keep(...names) {
@@ -56,12 +61,37 @@ export class Person {
   }
 
   taste() {
-    return weights(this.context)
+    return lean(weights(this.context), this.told)
   }
 
-  forget() {
+  /** Say more, less or never of a theme or creator (`learned` takes it back). */
+  tell(about, name, say, stamp) {
+    outbox.add(this.box, { kind: 'interest', about, name, say }, stamp)
+    this.stamp = stamp
+    this.told = told(this.told, about, name, say)
+    this.keep('box', 'stamp', 'told')
+  }
+
+  /** Have nothing chosen by what was done up to `stamp`; what was seen and said stays. */
+  forget(stamp, now) {
+    outbox.add(this.box, { kind: 'reset', before: stamp - 1 }, stamp)
+    this.stamp = stamp
+    this.aside = { at: now, context: this.context }
     this.context = []
-    this.keep('context')
+    this.keep('box', 'stamp', 'context', 'aside')
+  }
+
+  /** Until when (ms) `unforget` brings the past back; 0 if it does not. */
+  undoUntil(now) {
+    return this.aside && now - this.aside.at < UNDO_MS ? this.aside.at + UNDO_MS : 0
+  }
+
+  unforget(stamp) {
+    outbox.add(this.box, { kind: 'reset', before: 0 }, stamp)
+    this.stamp = stamp
+    this.context = [...(this.aside?.context ?? []), ...this.context].slice(-CONTEXT_MAX)
+    this.aside = null
+    this.keep('box', 'stamp', 'context', 'aside')
   }
 
   /** The recent events as a feed request carries them. */

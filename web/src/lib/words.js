@@ -52,10 +52,10 @@ export function count(n) {
 const things = (n) => (n === 1 ? '1 thing you did waits' : `${n} things you did wait`)
 
 /**
- * The rung mark's line. `state`: {rung, via, region, home, jurisdiction, out: [{name, since}], waiting}.
+ * The rung mark's line. `state`: {rung, via, region, home, jurisdiction, feed, out: [{name, since}], waiting}.
  * Returns {line, tone}: tone is well | degraded | lost; an empty line means that the mark is only a dot or ticks.
  */
-export function badge({ rung, via, region, home, jurisdiction, out = [], waiting = 0 }) {
+export function badge({ rung, via, region, home, jurisdiction, feed = 'for_you', out = [], waiting = 0 }) {
   const gone = out.find((r) => r.name === home && r.name !== region)
   const since = gone ? ` since ${clockTime(gone.since)}` : ''
   if (rung === 'DEVICE') {
@@ -68,6 +68,7 @@ export function badge({ rung, via, region, home, jurisdiction, out = [], waiting
     return { line, tone: 'degraded' }
   }
   if (gone) return { line: `${home} does not answer${since}. Your feed goes on from ${region}; your likes are kept.`, tone: 'degraded' }
+  if (feed === 'plain' && rung === 'REGIONAL') return { line: '', tone: 'well' } // by choice: nothing is degraded
   if (RUNGS.indexOf(rung) >= RUNGS.indexOf('REGIONAL')) return { line: MEANING[rung].is, tone: 'degraded' }
   return { line: '', tone: 'well' }
 }
@@ -78,4 +79,38 @@ export function regionWord(power, healthy, heard) {
   if (power === 'starting') return { word: 'starting', tone: 'degraded', shape: '◐' }
   if (!heard) return { word: 'not heard yet', tone: 'degraded', shape: '◐' }
   return healthy ? { word: 'serving', tone: 'well', shape: '●' } : { word: 'no answer', tone: 'lost', shape: '×' }
+}
+
+/** Why a video is not in one's feed, said to the viewer, by the filter that removed it. */
+const KEPT_OUT = {
+  seen: 'You have seen it, and nothing comes twice while there is something new.',
+  in_hand: 'It is in the list this device was given a moment ago, so it is on its way.',
+  excluded: 'It is already among the next videos on this device.',
+  hidden: 'You said that you are not interested in it.',
+  own: 'It is your own.',
+  never: 'You asked never to see its creator or one of its themes.',
+  feed: 'It does not belong in the feed you have chosen.',
+}
+
+/** The answer of `why-not` in a sentence or two. */
+export function whyNot(answer) {
+  if (answer.state === 'unknown') return 'No video of this name is known here.'
+  if (answer.state === 'offered') return `It is in your feed: number ${answer.place} of what comes next.`
+  if (answer.state === 'ranked') return `It may come: for you it stands at place ${answer.place} now. What stands before it speaks to you more.`
+  if (answer.state === 'behind') return 'It may come, but many others speak to you more now.'
+  return KEPT_OUT[answer.filter] ?? answer.sentence
+}
+
+/** A part of why: what it says, and how it weighed. A chance is said as one in a hundred. */
+export function part({ name, value, chance }) {
+  if (chance === null || chance === undefined) return name
+  const percent = chance * 100
+  return `${name}: ${percent < 1 ? 'under 1' : Math.round(percent)} in 100`
+}
+
+/** The video that `text` names: an id, or an address with `?item=`; null if it is neither. */
+export function itemIn(text) {
+  const named = text.trim().match(/[?&]item=([^&#\s]+)/)
+  const item = named ? decodeURIComponent(named[1]) : text.trim()
+  return /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(item) ? item : null
 }

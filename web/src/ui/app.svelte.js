@@ -7,6 +7,7 @@ import * as outbox from '../lib/outbox.js'
 import { loaderFor } from '../lib/player.js'
 import { Store } from '../lib/store.js'
 import { shares } from '../lib/taste.js'
+import { FEEDS, FOR_YOU, instead } from '../lib/wishes.js'
 import { upload } from '../lib/upload.js'
 import { badge, exactTime } from '../lib/words.js'
 import { Feed } from './feed.svelte.js'
@@ -16,6 +17,8 @@ const BEAT_PHONE_MS = 3000
 const EVENTS_MAX = 60
 const HISTORY = 90 // points of a sparkline: about eighty seconds
 const TOAST_MS = 4200
+const SAID_MS = 1500 // longer than that a turn of the feed does not wait for what was just said
+const FOLD_MS = 120 // from acknowledged to folded, with room
 
 export class App {
   ready = $state(false)
@@ -29,7 +32,7 @@ export class App {
   events = $state.raw([])
   waiting = $state.raw({ waiting: 0, acked: 0, refused: 0 })
   taste = $state.raw([])
-  sheet = $state(null) // rung | why | comments | upload | profile | share | null
+  sheet = $state(null) // rung | why | comments | upload | interests | topics | null
   muted = $state(true)
   paused = $state(false)
   toasts = $state.raw([])
@@ -38,8 +41,9 @@ export class App {
 
   badge = $derived(badge({
     rung: this.feed?.slate?.rung ?? 'FULL', via: this.feed?.slate?.via, region: this.feed?.slate?.region, home: this.home,
-    jurisdiction: this.jurisdiction, out: this.out, waiting: this.waiting.waiting,
+    jurisdiction: this.jurisdiction, out: this.out, waiting: this.waiting.waiting, feed: this.feed?.slate?.feed,
   }))
+  instead = $derived(this.feed ? instead(this.feed.which, this.feed.slate?.feed) : '')
 
   get home() {
     return this.regions.find((r) => r.jurisdiction === this.jurisdiction)?.name
@@ -96,7 +100,7 @@ export class App {
     this.jurisdiction = this.client.jurisdiction
     this.waiting = outbox.counts(this.client.me.box)
     this.taste = shares(this.client.me.taste())
-    this.feed = new Feed(this.client)
+    this.feed = new Feed(this.client, this.#chosen())
     this.client.flush()
     await this.feed.open(first)
     this.#tasted()
@@ -117,6 +121,58 @@ export class App {
     this.store.set('device', 'jurisdiction', jurisdiction)
     this.note(`You now watch from the ${jurisdiction}, as another device with another key.`)
     await this.#settleIn()
+  }
+
+  // -- which feed, and what is said of it ------------------------------------------------------------------------
+
+  /** The feed chosen last on this device: who wants no profiling wants none tomorrow either. */
+  #chosen() {
+    const kept = this.store.get('device', 'feed', FOR_YOU)
+    return FEEDS.some((f) => f.name === kept?.feed) ? kept : FOR_YOU
+  }
+
+  async choose(feed, topic = '') {
+    const before = this.feed.which
+    if (before.feed === feed && before.topic === topic) return
+    this.paused = false
+    const shown = await this.feed.choose({ feed, topic })
+    this.#tasted()
+    if (this.feed.which.feed !== feed || this.feed.which.topic !== topic) return // chosen otherwise meanwhile
+    if (shown) this.store.set('device', 'feed', { feed, topic })
+    else {
+      this.feed.which = before
+      this.toast('Nothing of that is within reach now.')
+    }
+  }
+
+  /** More, less or never of a theme or creator: said, swept, and the feed turns once a region knows. */
+  async tell(about, name, say) {
+    this.client.tell(about, name, say)
+    this.feed.sweep()
+    await this.#known()
+    await this.feed.turn()
+    this.#tasted()
+  }
+
+  async forget() {
+    this.client.forget()
+    this.taste = []
+    await this.#known()
+    await this.feed.turn()
+    this.#tasted()
+  }
+
+  async unforget() {
+    this.client.unforget()
+    await this.#known()
+    await this.feed.turn()
+    this.#tasted()
+  }
+
+  /** Wait until what was said has arrived, or a moment. */
+  async #known() {
+    await Promise.race([this.client.flush(), new Promise((done) => setTimeout(done, SAID_MS))])
+    await new Promise((done) => setTimeout(done, FOLD_MS))
   }
 
   // -- what the client tells -----------------------------------------------------------------------------------
@@ -159,7 +215,7 @@ export class App {
 
   #tasted() {
     const said = this.feed.slate?.taste ?? []
-    this.taste = said.length ? said : shares(this.client.me.taste())
+    this.taste = said.length || this.feed.which.feed === 'plain' ? said : shares(this.client.me.taste())
   }
 
   #controlled(what, data) {
@@ -219,12 +275,6 @@ export class App {
     } catch {
       this.toast(`Address: ${url}`)
     }
-  }
-
-  forget() {
-    this.client.me.forget()
-    this.taste = []
-    this.feed.turn()
   }
 
   async publish(file, about) {

@@ -4,6 +4,7 @@
 // that fell silent) changes what comes at once, while the video under the finger never jumps.
 
 import { blend } from '../lib/taste.js'
+import { banned, FOR_YOU } from '../lib/wishes.js'
 
 const AHEAD_MIN = 4 // fewer than this many left: ask for more
 const AHEAD_MAX = 30 // more than this in hand is old opinion
@@ -23,8 +24,11 @@ export class Feed {
   index = $state(0)
   slate = $state.raw(null)
   moves = $state(0)
+  which = $state.raw(FOR_YOU) // the feed asked for
+  choosing = $state(false)
 
-  constructor(client) {
+  constructor(client, which = FOR_YOU) {
+    this.which = which
     Object.assign(this, { client, asking: null, again: false, stocking: false, shelved: 0, dwell: 0 })
   }
 
@@ -44,6 +48,31 @@ export class Feed {
     this.items = []
     this.index = 0
     await this.open()
+  }
+
+  /** Turn to another feed: what is in hand of the old one goes. Resolves to whether there was anything to show. */
+  async choose(which) {
+    this.which = which
+    this.choosing = true
+    try {
+      const { me } = this.client
+      const slate = await this.client.feed(SLATE, [], which)
+      if (me !== this.client.me || which !== this.which || !slate.items.length) return false
+      this.#leave(false)
+      Object.assign(this, { items: slate.items, index: 0, slate })
+      this.moves += 1
+      me.show(this.current)
+      this.#stock()
+      return true
+    } finally {
+      if (which === this.which) this.choosing = false
+    }
+  }
+
+  /** What was just banned goes, except the video on screen. */
+  sweep() {
+    const { told } = this.client.me
+    this.items = this.items.filter((i, at) => at <= this.index || !banned(i, told))
   }
 
   refill() {
@@ -83,13 +112,15 @@ export class Feed {
 
   async #answer(base) {
     const { me, pantry } = this.client
-    const slate = await this.client.feed(SLATE, this.items.slice(this.index).map((i) => i.item))
-    if (me !== this.client.me) return // the viewer moved while we asked
+    const { which } = this
+    const slate = await this.client.feed(SLATE, this.items.slice(this.index).map((i) => i.item), which)
+    if (me !== this.client.me || which !== this.which) return // the viewer moved, or turned to another feed, while we asked
     const before = base(slate, this.items)
     const hand = this.items.slice(before.length).filter((i) => slate.via !== 'device' || pantry.has(i.item))
     const ahead = new Set(this.items.slice(this.index).map((i) => i.item))
     const fresh = slate.items.filter((i) => !ahead.has(i.item))
-    this.items = [...before, ...blend(fresh, hand, me.taste()).slice(0, AHEAD_MAX)]
+    const taste = slate.feed === 'plain' ? {} : me.taste()
+    this.items = [...before, ...blend(fresh, hand, taste).slice(0, AHEAD_MAX)]
     this.slate = slate
     this.#stock()
   }
