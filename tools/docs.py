@@ -36,7 +36,8 @@ def reference() -> str:
         cls = "of its chain" if config.tag in {"segment", "snapshot"} else str(class_of(str(config.tag)))
         kinds.append((f"`{config.tag}`", cls, ", ".join(f"`{f}`" for f in fields), sentence(record.__doc__)))
     rungs = [(row.rung.name, row.needs, row.gives, row.words) for row in ladder.TABLE]
-    removes = [(f"`{name}`", sentence(check.__doc__)) for name, check in filters.TABLE]
+    ruled = ("`ruled`", "Not live, not ruled here, ruled away, of another tenant or over a year old.")
+    removes = [ruled, *((f"`{name}`", sentence(f.__doc__)) for name, f in (*filters.MASKS, *filters.LISTS))]
     rules = [(f"`{row.name}`", row.verdict, row.reason) for row in policy.TABLE]
     return f"""# Reference
 

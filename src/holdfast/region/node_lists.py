@@ -1,6 +1,6 @@
 """Lists and reasons: what is like an item, what is liked here now, and why one item was not offered."""
 
-from holdfast.adapters.http import shapes as s
+from holdfast.adapters.http import shapes_team as team
 from holdfast.adapters.http.ports import Caller
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.errors import Refused
@@ -28,7 +28,7 @@ class NodeLists:
         self._state = state
         self._feed = feed
 
-    def similar(self, item: str, n: int, tags: list[str], caller: Caller) -> s.Listing:
+    def similar(self, item: str, n: int, tags: list[str], caller: Caller) -> team.Listing:
         """Items like this one; of the same catalogue."""
         may_list(caller)
         self._state.need_folds()
@@ -40,19 +40,19 @@ class NodeLists:
         found = lists.similar(world, row, caller.tenant, n, model.predict if model else None, Rules(any_tags=tags))
         return self._listing(found, LIKE, caller)
 
-    def trending(self, n: int, tags: list[str], caller: Caller) -> s.Listing:
+    def trending(self, n: int, tags: list[str], caller: Caller) -> team.Listing:
         """What people like here now."""
         may_list(caller)
         self._state.need_folds()
         return self._listing(lists.trending(self._state.world, caller.tenant, n, Rules(any_tags=tags)), TREND, caller)
 
-    def _listing(self, found: list[Listed], source: str, caller: Caller) -> s.Listing:
+    def _listing(self, found: list[Listed], source: str, caller: Caller) -> team.Listing:
         c = self._state.world.catalogue
         items = [card(c, line.row, Why(source, line.score, line.sentence)) for line in found]
         cards = [shown(item, caller.tenant) for item in items if item is not None]
-        return s.Listing(region=self._state.region, now=self._state.now_us(), items=cards)
+        return team.Listing(region=self._state.region, now=self._state.now_us(), items=cards)
 
-    def why_not(self, request: s.WhyNotRequest, caller: Caller) -> s.WhyNotAnswer:
+    def why_not(self, request: team.WhyNotRequest, caller: Caller) -> team.WhyNotAnswer:
         """What became of one item in a viewer's slate."""
         state = self._state
         state.need_folds()
@@ -67,7 +67,7 @@ class NodeLists:
         said = why_not(inner(caller.tenant, request.item), query, state.world, state.now_us(), run)
         predict = state.model.predict if state.model else None
         features = reasons(said.chosen, results[-1], state.world, predict).features if said.chosen else []
-        return s.WhyNotAnswer(
+        return team.WhyNotAnswer(
             item=request.item, state=said.state, sentence=said.sentence, filter=said.filter, place=said.place,
             score=said.score, needed=said.needed, features=features,
             rung=results[-1].rung.name if results else state.ladder.rung.name,

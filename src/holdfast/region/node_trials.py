@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from holdfast.adapters.http import shapes as s
+from holdfast.adapters.http import shapes_team as team
 from holdfast.adapters.http.ports import Caller
 from holdfast.core import experiments
 from holdfast.core.classes import Class
@@ -62,7 +62,7 @@ class NodeTrials:
         self._state = state
         self._appender = appender
 
-    async def start(self, name: str, plan: s.ExperimentPlan, caller: Caller) -> s.ExperimentLine:
+    async def start(self, name: str, plan: team.ExperimentPlan, caller: Caller) -> team.ExperimentLine:
         """Begin an experiment; it holds before the answer."""
         self._state.need_folds()
         trials = self._state.world.trials
@@ -85,7 +85,7 @@ class NodeTrials:
         await self._keep(entry)
         return _line(entry)
 
-    async def stop(self, name: str, caller: Caller) -> s.ExperimentLine:
+    async def stop(self, name: str, caller: Caller) -> team.ExperimentLine:
         """End an experiment: nobody is drawn any more, the results stay."""
         held = self._held(name, caller)
         if held.stopped:
@@ -95,18 +95,18 @@ class NodeTrials:
         await self._keep(entry)
         return _line(entry)
 
-    def all(self, caller: Caller) -> s.Experiments:
+    def all(self, caller: Caller) -> team.Experiments:
         """The caller's experiments, by name."""
         self._state.need_folds()
         every = sorted(self._state.world.trials.defined.items())
-        return s.Experiments([_line(e) for name, e in every if tenant_of(name) == caller.tenant])
+        return team.Experiments([_line(e) for name, e in every if tenant_of(name) == caller.tenant])
 
-    def results(self, name: str, caller: Caller) -> s.ExperimentResults:
+    def results(self, name: str, caller: Caller) -> team.ExperimentResults:
         """What may be said now, at any moment."""
         held = self._held(name, caller)
         tallies = self._state.world.trials.tallies.get(held.name, {})
         lines = experiments.results(held, tallies, self._state.now_us())
-        return s.ExperimentResults(
+        return team.ExperimentResults(
             experiment=_line(held), confidence=1 - experiments.ALPHA, viewers_min=experiments.VIEWERS_MIN, arms=lines
         )
 
@@ -126,7 +126,7 @@ class NodeTrials:
         return held
 
 
-def _arm(plan: s.ArmPlan) -> Arm:
+def _arm(plan: team.ArmPlan) -> Arm:
     """Check what an arm changes. Raises Refused."""
     for part in plan.weights:
         if part not in PARTS:
@@ -137,16 +137,16 @@ def _arm(plan: s.ArmPlan) -> Arm:
     return Arm(name=plan.name, share=plan.share, at_most=plan.at_most or "", weights=weights, rules=rules)
 
 
-def _line(e: Experiment) -> s.ExperimentLine:
+def _line(e: Experiment) -> team.ExperimentLine:
     arms = [
-        s.ArmPlan(
+        team.ArmPlan(
             name=arm.name, share=arm.share, at_most=arm.at_most or None,  # type: ignore[arg-type]
             weights={part: percent / 100 for part, percent in arm.weights.items()},
             rules=_rules(arm.rules) if arm.rules else None,
         )
         for arm in e.arms
     ]  # fmt: skip
-    return s.ExperimentLine(
+    return team.ExperimentLine(
         name=outer(e.name), arms=arms, outcome=e.outcome, window_s=e.window_s, effect=e.effect_ppm / 1e6,
         stopped=e.stopped,
     )  # fmt: skip

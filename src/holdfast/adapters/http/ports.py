@@ -10,6 +10,7 @@ from typing import Protocol
 
 from holdfast.adapters.http import shapes as s
 from holdfast.adapters.http import shapes_me as me
+from holdfast.adapters.http import shapes_team as team
 from holdfast.core.errors import Refused
 from holdfast.core.feed.shapes import FeedRequest, Slate
 from holdfast.core.tenants import PLATFORM
@@ -121,15 +122,15 @@ class Catalogue(Protocol):
 class Lists(Protocol):
     """Lists that no viewer is needed for, and why an item was not offered."""
 
-    def similar(self, item: str, n: int, tags: list[str], caller: Caller) -> s.Listing:
+    def similar(self, item: str, n: int, tags: list[str], caller: Caller) -> team.Listing:
         """Items like this one, of the caller's catalogue; `tags`: at least one of these. Refused (`missing`)."""
         ...
 
-    def trending(self, n: int, tags: list[str], caller: Caller) -> s.Listing:
+    def trending(self, n: int, tags: list[str], caller: Caller) -> team.Listing:
         """What people like here now."""
         ...
 
-    def why_not(self, request: s.WhyNotRequest, caller: Caller) -> s.WhyNotAnswer:
+    def why_not(self, request: team.WhyNotRequest, caller: Caller) -> team.WhyNotAnswer:
         """What became of one item in a viewer's slate."""
         ...
 
@@ -137,19 +138,19 @@ class Lists(Protocol):
 class Trials(Protocol):
     """Experiments of the caller's catalogue."""
 
-    async def start(self, name: str, plan: s.ExperimentPlan, caller: Caller) -> s.ExperimentLine:
+    async def start(self, name: str, plan: team.ExperimentPlan, caller: Caller) -> team.ExperimentLine:
         """Begin one. Refused (`conflict`) if the name was ever used."""
         ...
 
-    async def stop(self, name: str, caller: Caller) -> s.ExperimentLine:
+    async def stop(self, name: str, caller: Caller) -> team.ExperimentLine:
         """End one; its results stay. Refused (`missing`)."""
         ...
 
-    def all(self, caller: Caller) -> s.Experiments:
+    def all(self, caller: Caller) -> team.Experiments:
         """All of them."""
         ...
 
-    def results(self, name: str, caller: Caller) -> s.ExperimentResults:
+    def results(self, name: str, caller: Caller) -> team.ExperimentResults:
         """What may be said now. Refused (`missing`)."""
         ...
 

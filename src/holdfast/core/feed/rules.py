@@ -88,7 +88,7 @@ def _creators(names: list[str], catalogue: Catalogue, tenant: str) -> list[int]:
 
 
 def mask(viewer: "Asking", world: "World") -> Array | None:
-    """The filter of this name (`filters.MASKS`): None when the request brings no rule that narrows."""
+    """Kept out by the request's own rules."""  # None: it brings none that narrows
     rules = viewer.query.ask.rules
     if rules is None or not narrows(rules):
         return None

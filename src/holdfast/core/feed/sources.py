@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.feed import debut, wishes
+from holdfast.core.feed import debut, rules, wishes
 from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.viewer import Budget, Viewer
 from holdfast.core.feed.world import World
@@ -152,7 +152,8 @@ def following(viewer: Viewer, world: World) -> Array:
     rows = c.made_by(viewer.profile.followed())
     tenant = c.tenants.of.get(viewer.query.tenant, -1)
     shown = c.live[rows] & (c.verdict[rows] >= 0) & (c.verdict[rows] <= STRICTNESS["limit"])
-    return rows[shown & (c.tenant[rows] == tenant)]
+    asks = rules.mask(viewer, world)  # `limit` rows stand outside the stock, where the other sources heed it
+    return rows[shown & (c.tenant[rows] == tenant) & (True if asks is None else asks[rows])]
 
 
 def _warmest(eligible: Eligible, stock: Stock) -> Array:
