@@ -75,16 +75,69 @@ def test_order_of_examples_changes_no_bit():
     for s, order in ((a, examples), (b, examples[::-1])):
         for past, row in order:
             s.learn(past, row, stage.now, outcome=OUTCOME["long"])
-    assert a.names == b.names and (a.gram == b.gram).all() and (a.next == b.next).all()
+    assert a.names == b.names and (a.gram == b.gram).all() and (a.next == b.next).all() and a.next.any()
     assert dump(a.solve()) == dump(b.solve())
 
 
+def _sums(s: Statistics) -> dict[tuple[str, str, str], int]:
+    """All sums by name: columns are given in order of need."""
+    d = len(s.names)
+    gram = {("x x", *sorted((s.names[i], s.names[j]))): int(s.gram[i * (i + 1) // 2 + j])
+            for i in range(d) for j in range(i + 1)}  # fmt: skip
+    return gram | {("x y", a, b): int(s.next[i, j]) for i, a in enumerate(s.names) for j, b in enumerate(s.names)}
+
+
 def test_yesterday_counts_half():
-    stage = Stage(4)
-    s = _taught(stage, [("clip-0", "clip-1")], times=8)
-    before = int(s.next.max())
-    s.learn(_past(stage, "clip-2"), 3, stage.now + learn.HALF_LIFE_US + 10, outcome=0)
-    assert int(s.next.max()) == before // 2
+    stage = Stage(6)
+    day = learn.HALF_LIFE_US
+    for later in (day, learn.EPOCH_US + day):  # within an epoch, and across its end
+        s = _taught(stage, [("clip-0", "clip-1"), ("clip-1", "clip-0")], times=8)
+        old = [_sums(s)["x y", "i:clip-0", "i:clip-1"] / (learn.EXAMPLE_UNIT * s.rise)]
+        s.learn(_past(stage, "clip-2"), 3, stage.now + later, outcome=0)
+        old.append(_sums(s)["x y", "i:clip-0", "i:clip-1"] / (learn.EXAMPLE_UNIT * s.rise))
+        assert old[1] == pytest.approx(old[0] * 2.0 ** (-later / day), rel=1e-3) and old[1] > 0
+
+
+def test_parts_learned_apart_add_up_bit_for_bit():
+    stage = Stage(30)
+    of = stage.world.catalogue.items.of
+    dice = np.random.default_rng(3)
+    examples = [
+        (_past(stage, *(f"clip-{k}" for k in dice.choice(30, 4, replace=False))), int(dice.integers(30)),
+         stage.now + int(dice.integers(3 * learn.HALF_LIFE_US)), "hide" if k % 7 == 0 else "long")
+        for k in range(120)
+    ]  # fmt: skip
+
+    def learned(part: list, into: Statistics | None = None) -> Statistics:
+        s = into or Statistics(stage.world.catalogue)
+        if into is None:  # a feature has sums from when it has a column: give all theirs first
+            for name in of:
+                s.learn(_past(stage, "clip-0"), of[name], stage.now, outcome=0, share=1 / 64)
+        for past, row, stamp, outcome in part:
+            s.learn(past, row, stamp, outcome=OUTCOME[outcome])
+        return s
+
+    whole, nothing = learned(examples), learned([])
+    base, once = _sums(nothing), _sums(whole)
+    parts = [learned(examples[k::3]) for k in range(3)]
+    for order in ((0, 1, 2), (2, 0, 1)):
+        total = learned([])
+        for k in order:
+            total.add(parts[k])
+        assert _sums(total) == {key: once[key] + 3 * base[key] for key in once}
+        assert total.weight == whole.weight + 3 * nothing.weight
+    nested = learned([])  # (a + (b + c)) as ((a + b) + c)
+    tail = learned(examples[1::3])
+    tail.add(parts[2])
+    nested.add(parts[0])
+    nested.add(tail)
+    assert _sums(nested) == _sums(total)
+    cow = [
+        {(int(r), int(t)): int(n) for r, row in enumerate(x.cowatch.targets)
+         for t, n in zip(row, x.cowatch.counts[r], strict=True) if t >= 0}
+        for x in (whole, total)
+    ]  # fmt: skip
+    assert cow[0] == cow[1] and sum(cow[0].values()) > 0
 
 
 def test_columns_are_bounded_and_the_least_active_make_room(monkeypatch):

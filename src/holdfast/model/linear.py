@@ -13,81 +13,37 @@ watched yet is scored by its tags, and three likes of a theme move everything of
 There is no constant term: it would teach yesterday's popularity (measured: hit@20 .131 without, .122 with), and what is
 popular now stands beside the score anyway (`feed.value`).
 
-A model knows features by name ("i:clip", "t:tides", "c:mara"), because rows differ from process to process; `Linear`
-binds it to one catalogue.
+A model knows features by name (`linear_release`), because rows differ from process to process; `Linear` binds it to one
+catalogue. Over a large catalogue the spread of x B over the videos is one sparse product for the whole batch.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from holdfast.core.catalogue import TAGS_PER_ITEM, Catalogue
-from holdfast.core.errors import Broken
 from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.viewer import History
+from holdfast.model.index import best
+from holdfast.model.linear_release import Followers, LinearModel, Sparse, dump, load
 
 Array = NDArray[Any]
 
-VERSION = 1
-FEATURES_MAX = 16_384  # a blob beyond this is damaged or hostile: 512 MB
+__all__ = ["Features", "Followers", "Linear", "LinearModel", "Reading", "Sparse", "dump", "faded", "load"]
+
 DECAY = 0.95  # weight of a video against the one watched after it; .8, .9 and 1 were measured worse (docs/feed.md)
 TAG_IN = 0.5  # a video speaks half as much for each of its tags as for itself
 CREATOR_IN = 0.25
 TRUST_HALF = 10_000.0  # examples after which a model has half its say; KuaiRand has 70,000, an hour's demo 2,000
 TAG_OUT = 0.5  # and is spoken for by its tags, each spread over the tag's videos
 CREATOR_OUT = 0.25
-
-
-class _Blob(msgspec.Struct, array_like=True, frozen=True):
-    """The release format: float16 weights, row-major [D, D]."""
-
-    version: int
-    names: list[str]
-    examples: float
-    weights: bytes
-
-
-class LinearModel:
-    """A released model. `weights`: float32[D, D], row = feature of the history, column = feature of the next video.
-
-    `examples`: how many it was learned from, yesterday's counting half.
-    """
-
-    def __init__(self, names: list[str], examples: float, weights: Array) -> None:
-        assert weights.shape == (len(names), len(names))
-        self.names = names
-        self.examples = examples
-        self.weights = weights
-
-    def finite(self) -> bool:
-        """Say whether every weight is a number."""
-        return bool(np.isfinite(self.weights).all())
-
-
-def dump(model: LinearModel) -> bytes:
-    """Encode a model for release. In half precision: three digits are more than the data support."""
-    with np.errstate(over="ignore"):
-        weights = model.weights.astype(np.float16).tobytes()
-    return msgspec.msgpack.encode(_Blob(VERSION, model.names, model.examples, weights))
-
-
-def load(data: bytes) -> LinearModel:
-    """Decode a released model. Raises Broken unless it is whole and every weight a finite number."""
-    try:
-        blob = msgspec.msgpack.decode(data, type=_Blob)
-    except msgspec.MsgspecError as e:
-        raise Broken(f"the model does not decode: {e}") from e
-    d = len(blob.names)
-    if blob.version != VERSION or d > FEATURES_MAX or len(blob.weights) != 2 * d * d or len(set(blob.names)) != d:
-        raise Broken(f"not a version {VERSION} model of {d} features ({len(blob.weights)} bytes of weights)")
-    weights = np.frombuffer(blob.weights, np.float16).reshape(d, d).astype(np.float32)
-    model = LinearModel(blob.names, blob.examples, weights)
-    if not model.finite() or not 0 <= blob.examples < np.inf:
-        raise Broken("the model holds weights that are not numbers")
-    return model
+BATCH = 16  # histories spread over the catalogue at once
+SHUT = np.float32(-3e38)
+SMALL = 5_000  # videos; a catalogue of no more is read again at every change
+NEW_SHARE = 0.01  # of a larger one, so many new videos may wait for the model to read them
 
 
 class Features:
@@ -148,91 +104,213 @@ class Linear:
         self.trust = model.examples / (model.examples + TRUST_HALF)
         self.catalogue = catalogue
         of = {name: i for i, name in enumerate(model.names)}
-        d = len(of)
-        self.weights = np.zeros((d + 1, d + 1), np.float32)  # the last row and column stand for "unknown": zero
-        self.weights[:d, :d] = model.weights
+        d = self._d = len(of)
+        if isinstance(model.weights, Sparse):
+            self._sparse: Sparse | None = model.weights
+            self._dense: Array = np.zeros((0, 0), np.float32)
+        else:
+            self._sparse = None
+            self._dense = np.zeros((d + 1, d + 1), np.float32)  # the last row and column stand for "unknown": zero
+            self._dense[:d, :d] = model.weights
         self.features = Features(catalogue, of, d)
+        self._after = _After(model.followers, catalogue)
         self._seen = (-1, -1)
-        self._width = 1
+        self._spread = sparse.csr_array((0, d + 1), dtype=np.float32)
         self._tag_share = np.zeros(1, np.float32)
         self._creator_share = np.zeros(1, np.float32)
         self._per_tag = np.zeros(0, np.float32)
 
     def read(self, histories: Sequence[History]) -> "Reading":
         """Take in the histories of one call."""
-        return Reading(self.scores(histories))
+        self._refresh()
+        return Reading(self, histories)
 
     def scores(self, histories: Sequence[History]) -> Array:
-        """Return float32[B, n]: how likely each catalogue row is watched long next. 0.3 ms each at n = 6k, D = 3k."""
-        self._refresh()
-        return np.stack([self._items(self._outputs(h)) for h in histories])
+        """Return float32[B, n]: how likely each catalogue row is watched long next."""
+        reading = self.read(histories)
+        return np.stack([reading.all_rows(i) for i in range(len(histories))])
 
     def because(self, history: History, row: int) -> list[tuple[int, float]]:
         """Return (index into the history, contribution to the row's score), strongest first."""
         self._refresh()
-        at = np.array([row])
-        outs = self.features.rows(at)[0]
-        shares = np.concatenate([[1.0], self._tag_share[self.catalogue.tag_rows[row]] * self._per_tag[row],
-                                 self._creator_share[self.catalogue.creator[at]]]).astype(np.float32)
-        toward = self.weights[:, outs] @ shares  # [D+1]
-        speaks = (toward[self.features.rows(history.rows)] * SPREAD_IN).sum(1) * faded(history)
+        toward: Array = np.zeros(self._d + 1, np.float32)
+        np.add.at(toward, self.features.rows(np.array([row]))[0], self.shares(np.array([row]))[0])
+        toward[self._d] = 0.0
+        dims = self.features.rows(history.rows)  # [H, 14]
+        asked = np.unique(dims)
+        asked = asked[asked < self._d]
+        said: Array = np.zeros(self._d + 1, np.float32)
+        if self._sparse is None:
+            outs = np.flatnonzero(toward)
+            said[asked] = self._dense[np.ix_(asked, outs)] @ toward[outs]
+        else:
+            said[asked] = (self._sparse.values[asked] * toward[self._sparse.columns[asked]]).sum(1)
+        fade = faded(history)
+        speaks = (said[dims] * SPREAD_IN).sum(1) * fade + self._after.toward(history.rows, row) * fade
         return [(int(i), float(speaks[i])) for i in np.argsort(-speaks)]
 
-    def _outputs(self, history: History) -> Array:
+    def outputs(self, history: History) -> Array:
         """x B of one history, float32[D+1]; only the rows of x that are not zero are read."""
-        d = self.weights.shape[0]
+        d = self._d
         if history.rows.size == 0:
-            return self.weights[d - 1]
+            return np.zeros(d + 1, np.float32)
         values = faded(history)[:, None] * SPREAD_IN
-        x = np.bincount(self.features.rows(history.rows).ravel(), values.ravel(), minlength=d).astype(np.float32)
-        x[d - 1] = 0.0
+        x = np.bincount(self.features.rows(history.rows).ravel(), values.ravel(), minlength=d + 1).astype(np.float32)
+        x[d] = 0.0
         some = np.flatnonzero(x)
-        return x[some] @ self.weights[some]
+        if self._sparse is None:
+            return x[some] @ self._dense[some]
+        said = (x[some, None] * self._sparse.values[some]).ravel()
+        return np.bincount(self._sparse.columns[some].ravel(), said, d + 1).astype(np.float32)
 
-    def _items(self, y: Array) -> Array:
-        """Spread feature scores float32[D+1] over the catalogue: float32[n]."""
-        c, n = self.catalogue, self.catalogue.n
-        tag = y[self.features.tag] * self._tag_share
-        creator = y[self.features.creator] * self._creator_share
-        score = y[self.features.item[:n]] + creator[c.creator[:n]]
-        return score + tag[c.tag_rows[:n, : self._width]].sum(1) * self._per_tag[:n]
+    def shares(self, rows: Array) -> Array:
+        """Return float32[K, 14]: how much of each feature's score (as Features.rows) goes to each row."""
+        c = self.catalogue
+        tags = c.tag_rows[rows]
+        return np.concatenate(
+            [
+                np.ones((rows.size, 1), np.float32),
+                self._tag_share[tags] * self._per_tag[rows][:, None],
+                self._creator_share[c.creator[rows]][:, None],
+            ],
+            axis=1,
+        )
+
+    def after(self, history: History) -> tuple[Array, Array]:
+        """Return int64[M] rows, each once, ascending, and float32[M]: what co-watch adds to their scores."""
+        return self._after.of(history.rows, faded(history))
+
+    def spread(self, outputs: Array) -> Array:
+        """Spread feature scores float32[B, D+1] over the catalogue: float32[B, n]."""
+        return np.ascontiguousarray((self._spread @ outputs.T).T)
 
     def _refresh(self) -> None:
-        """Follow the catalogue: the maps, and over how many live videos each tag and creator spreads."""
+        """Follow the catalogue: the maps, and over how many live videos each tag and creator spreads.
+
+        A large catalogue that changes a little is not read again at once: what is new waits for its share.
+        """
         c, n = self.catalogue, self.catalogue.n
-        if self._seen == (n, c.version):
+        size, version = self._seen
+        if size >= 0 and n - size <= NEW_SHARE * n and c.version - version <= 3 * NEW_SHARE * n and (
+            n > SMALL or (n, c.version) == self._seen
+        ):  # fmt: skip
             return
         self._seen = (n, c.version)
         self.features.refresh()
-        live = c.live[:n]
-        tags = c.tag_rows[:n]
-        per_item = (tags >= 0).sum(1)
-        self._width = int(per_item.max(initial=1)) or 1
-        self._per_tag = (1.0 / np.maximum(per_item, 1)).astype(np.float32)
+        self._after.refresh()
+        live, tags = c.live[:n], c.tag_rows[:n]
+        self._per_tag = (1.0 / np.maximum((tags >= 0).sum(1), 1)).astype(np.float32)
         self._tag_share = _share(tags[live].ravel(), len(c.tags.all), TAG_OUT)
         self._creator_share = _share(c.creator[:n][live], len(c.creators.all), CREATOR_OUT)
+        rows = np.arange(n)
+        at = self.features.rows(rows)  # [n, 14]
+        known = at < self._d
+        ends = np.concatenate([[0], np.cumsum(known.sum(1))])
+        self._spread = sparse.csr_array((self.shares(rows)[known], at[known], ends), shape=(n, self._d + 1))
+
+    @property
+    def n(self) -> int:
+        """Rows that were there when the catalogue was last read."""
+        return max(self._seen[0], 0)
 
 
 class Reading:
-    """The scores of the histories of one call: float32[B, n]."""
+    """What a model makes of the histories of one call."""
 
-    def __init__(self, scores: Array) -> None:
-        self._scores = scores
+    def __init__(self, model: Linear, histories: Sequence[History]) -> None:
+        self._model = model
+        self._outputs: Array = np.stack([model.outputs(h) for h in histories])  # [B, D+1]
+        self._after = [model.after(h) for h in histories]
+
+    def all_rows(self, i: int) -> Array:
+        """Return float32[n]: the score of every row for history i."""
+        scores = self._model.spread(self._outputs[i : i + 1])[0]
+        self._add(scores, i)
+        return scores
 
     def retrieve(self, k: int, eligible: Sequence[Eligible]) -> list[tuple[Array, Array]]:
         """Return the k best eligible rows of each history with their scores."""
         found: list[tuple[Array, Array]] = []
-        for scores, one in zip(self._scores, eligible, strict=True):
-            masked = np.where(one.allowed, scores, -np.inf)
-            masked[one.barred] = -np.inf
-            rows = np.argpartition(-masked, k - 1)[:k] if k < masked.size else np.arange(masked.size)
-            rows = rows[np.isfinite(masked[rows])]
-            found.append((rows, scores[rows]))
+        n = self._model.n
+        shut = {id(e.allowed): np.flatnonzero(~e.allowed[:n]) for e in eligible}
+        for at in range(0, len(eligible), BATCH):
+            for i, scores in enumerate(self._model.spread(self._outputs[at : at + BATCH]), at):
+                one = eligible[i]
+                self._add(scores, i)
+                scores[shut[id(one.allowed)]] = SHUT
+                scores[one.barred[one.barred < n]] = SHUT
+                rows = best(scores, k)
+                rows = rows[scores[rows] > SHUT]
+                found.append((rows, scores[rows]))
         return found
 
     def score(self, rows: Sequence[Array]) -> list[Array]:
-        """Return per history float32[K, 1]."""
-        return [scores[at][:, None] for scores, at in zip(self._scores, rows, strict=True)]
+        """Return per history float32[K, 1]; 0 for a row that is newer than what the model has read."""
+        return [self._score(i, at)[:, None] for i, at in enumerate(rows)]
+
+    def _score(self, i: int, rows: Array) -> Array:
+        model, (after, shares) = self._model, self._after[i]
+        old = np.flatnonzero(rows < model.n)
+        at, scores = rows[old], np.zeros(rows.size, np.float32)
+        scores[old] = (self._outputs[i][model.features.rows(at)] * model.shares(at)).sum(1)
+        if after.size:
+            place = np.minimum(np.searchsorted(after, rows), after.size - 1)
+            scores += np.where(after[place] == rows, shares[place], np.float32(0))
+        return scores
+
+    def _add(self, scores: Array, i: int) -> None:
+        rows, shares = self._after[i]
+        scores[rows] += shares
+
+
+class _After:
+    """Followers bound to one catalogue: by source row, where its targets stand."""
+
+    def __init__(self, followers: Followers, catalogue: Catalogue) -> None:
+        self._followers, self._catalogue = followers, catalogue
+        self._rows: Array = np.full(len(followers.videos), -1, np.int64)  # of each video
+        self._starts = np.searchsorted(followers.sources, np.arange(len(followers.videos) + 1))
+        self._source: dict[int, int] = {}  # row → video
+
+    def refresh(self) -> None:
+        """Find the rows of videos that came since."""
+        of, videos = self._catalogue.items.of, self._followers.videos
+        for i in np.flatnonzero(self._rows < 0).tolist():
+            row = of.get(videos[i], -1)
+            if row >= 0:
+                self._rows[i] = row
+                self._source[row] = i
+
+    def of(self, rows: Array, fade: Array) -> tuple[Array, Array]:
+        """Return (rows, each once, ascending; float32 what is added) after a history's rows."""
+        if not self._source:
+            return _NONE
+        targets: list[Array] = []
+        added: list[Array] = []
+        for row, weight in zip(rows.tolist(), fade.tolist(), strict=True):
+            video = self._source.get(row)
+            if video is not None:
+                part = slice(self._starts[video], self._starts[video + 1])
+                targets.append(self._rows[self._followers.targets[part]])
+                added.append(weight * self._followers.shares[part])
+        if not targets:
+            return _NONE
+        found, at = np.unique(np.concatenate(targets), return_inverse=True)
+        sums = np.bincount(at, np.concatenate(added), found.size).astype(np.float32)
+        return found[found >= 0], sums[found >= 0]
+
+    def toward(self, rows: Array, target: int) -> Array:
+        """Return float32[H]: the share of each row's viewers who went on to `target`."""
+        said: Array = np.zeros(rows.size, np.float32)
+        for i, row in enumerate(rows.tolist() if self._source else []):
+            video = self._source.get(row)
+            if video is not None:
+                part = slice(self._starts[video], self._starts[video + 1])
+                said[i] = self._followers.shares[part][self._rows[self._followers.targets[part]] == target].sum()
+        return said
+
+
+_NONE = (np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 def _share(numbers: Array, size: int, weight: float) -> Array:
