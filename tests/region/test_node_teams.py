@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,8 +25,13 @@ def songs(mark: str, n: int = 18) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with running(tmp_path_factory.mktemp("teams"), {EAST: "US"}) as rig:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("teams")
+
+
+@pytest.fixture(scope="module")
+def rig(folder: Path) -> Iterator[Rig]:
+    with running(folder, {EAST: "US"}) as rig:
         yield rig
 
 
@@ -203,3 +209,19 @@ def test_a_body_that_says_it_is_too_large_is_not_waited_for(rig: Rig, keys: dict
         head = f"Host: x\r\nAuthorization: Bearer {keys['acme']}\r\nContent-Length: 2000000\r\n\r\n"
         line.sendall(f"POST /v1/feed HTTP/1.1\r\n{head}".encode())
         assert line.recv(12) == b"HTTP/1.1 413"
+
+
+def test_a_node_without_its_log_answers_each_from_its_own_shelf(rig: Rig, folder: Path, keys: dict[str, str]) -> None:
+    """Last in this module: it stops the region and starts a node alone."""
+    path = rig.home.region(EAST) / "shelf.json"
+    until(lambda: path.exists() and all(f"{team} 5" in path.read_text() for team in keys))
+    rig.stop()
+    with running(folder, {EAST: "US"}, ("node",)) as alone:
+        for team, key in keys.items():
+            slate = feed(alone, key, "cold")
+            assert slate["rung"] == "SHELF" and marks(slate["items"]) == {team}, slate
+            assert all(":" not in item["item"] + item["creator"] for item in slate["items"])
+        public = call(alone, EAST, "POST", "/v1/feed", {"n": 50}).json
+        assert public["rung"] == "SHELF" and marks(public["items"]) == {"house"}
+        shelf = call(alone, EAST, "GET", "/v1/shelf").json["shelf"]
+        assert "house" in shelf and "acme" not in shelf
