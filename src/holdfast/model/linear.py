@@ -41,6 +41,7 @@ TRUST_HALF = 10_000.0  # examples after which a model has half its say; KuaiRand
 TAG_OUT = 0.5  # and is spoken for by its tags, each spread over the tag's videos
 CREATOR_OUT = 0.25
 BATCH = 16  # histories spread over the catalogue at once
+TILE = 2048  # rows
 SHUT = np.float32(-3e38)
 SMALL = 5_000  # videos; a catalogue of no more is read again at every change
 NEW_SHARE = 0.01  # of a larger one, so many new videos may wait for the model to read them
@@ -182,7 +183,13 @@ class Linear:
 
     def spread(self, outputs: Array) -> Array:
         """Spread feature scores float32[B, D+1] over the catalogue: float32[B, n]."""
-        return np.ascontiguousarray((self._spread @ outputs.T).T)
+        if len(outputs) == 1:
+            return (self._spread @ outputs[0])[None]
+        by_row = self._spread @ np.ascontiguousarray(outputs.T)  # [n, B]
+        scores = np.empty((len(outputs), len(by_row)), np.float32)
+        for at in range(0, len(by_row), TILE):  # turned in pieces that stay in the cache
+            scores[:, at : at + TILE] = by_row[at : at + TILE].T
+        return scores
 
     def _refresh(self) -> None:
         """Follow the catalogue: the maps, and over how many live videos each tag and creator spreads.

@@ -114,13 +114,16 @@ def see(query: Query, world: World, budget: Budget) -> Viewer:
     draw = chance.key(budget.seed, query.viewer, ask.request)
     slate = f"{draw:016x}"
     # the device's list has no times: its order counts, and all of it is older than what its context or the record date
-    seen = {of[item]: i for i, item in enumerate(ask.seen) if item in of}
-    for event in ask.context:
-        row = of.get(event.item)
+    listed = list(map(of.get, ask.seen))
+    seen: dict[int, int] = dict(zip(listed, range(len(listed)), strict=True))  # type: ignore[arg-type]
+    seen.pop(None, None)  # type: ignore[call-overload]
+    seen.update(profile.seen)
+    brought = [(of.get(event.item), event) for event in ask.context]
+    for row, event in brought:
         if row is not None:
-            seen[row] = max(seen.get(row, 0), budget.now_us - int(event.age_s * 1e6))
-    for row, stamp in profile.seen.items():
-        seen[row] = max(seen.get(row, 0), stamp)
+            at = budget.now_us - int(event.age_s * 1e6)
+            if at > seen.get(row, -1):
+                seen[row] = at
     asked = kinds.settle(ask, profile, world.catalogue, query.tenant)
     wishes = wishes_of(profile, world.catalogue)
     past = history(profile, ask, world.catalogue, budget.now_us)
@@ -129,7 +132,7 @@ def see(query: Query, world: World, budget: Budget) -> Viewer:
     in_hand = set(profile.in_hand(budget.now_us, slate_name(asked.kind.name, slate)))
     return Viewer(
         query, draw, slate, max(_rung(query, draw, budget), asked.kind.top), profile, past, seen,
-        {of[item] for item in ask.exclude if item in of}, set(profile.in_hand(budget.now_us, slate)), asked, wishes,
+        {of[item] for item in ask.exclude if item in of}, in_hand, asked, wishes,
     )
 
 
