@@ -76,6 +76,12 @@ def test_touched_rows_answer_as_if_they_had_always_been_so(exact_max):
         now[rows] = new[rows]
     assert index.n == 3520 and not index.known[3100:3500].any()
     np.testing.assert_array_equal(index.vectors()[index.known], now[:3520][index.known])
+    some = np.array([3519, 7, 3300, 2999])
+    np.testing.assert_array_equal(index.at(some), np.where(index.known[some][:, None], now[some], 0))
+    before = index.copy()
+    index.put(np.array([7]), -now[7:8])
+    assert (before.at(np.array([7])) == now[7]).all()
+    index = before
     whole = [Eligible(np.ones(4000, bool), NONE)] * 10
     found = index.search(users, 4000, whole)  # as many as there are: no list is left out
     for user, (rows, scores) in zip(users, found, strict=True):

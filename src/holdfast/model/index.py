@@ -15,6 +15,7 @@ short looks into more of them, in the end into all.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,26 @@ class Index:
             have = min(self._exact.n, held.shape[0])
             held[:have] = self._exact.matrix[:-1, :have].T
         return held
+
+    def at(self, rows: Array) -> Array:
+        """Return float32[K, d]: the vectors of int64[K] rows; zeros for rows without one."""
+        if self._lists is not None:
+            return self._lists.at(rows, self.width)
+        held: Array = np.zeros((rows.size, self.width), np.float32)
+        here = rows < self._exact.n
+        held[here] = self._exact.matrix[:-1, rows[here]].T
+        return held
+
+    def copy(self) -> "Index":
+        """Return an index of its own that holds the same."""
+        other = Index(self.width, self.exact_max)
+        if self.n:
+            rows = np.flatnonzero(self.known)
+            if self._lists is None:
+                other.put(rows, self.at(rows))
+            else:
+                other.known, other._lists = self.known.copy(), self._lists.copy()
+        return other
 
     def search(self, users: Array, k: int, eligible: Sequence[Eligible]) -> list[Found]:
         """Return per float32[B, d] user the k best eligible rows that have a vector, in any order, with scores."""
@@ -205,6 +226,20 @@ class _Lists:
         self.rows[cell][place], self.vectors[cell][place] = row, vector
         self.where[row] = cell, place
         self.size[cell] = place + 1
+
+    def at(self, rows: Array, width: int) -> Array:
+        held: Array = np.zeros((rows.size, width), np.float32)
+        for i, row in enumerate(rows.tolist()):
+            cell, place = self.where[row].tolist() if row < len(self.where) else (-1, -1)
+            if cell >= 0:
+                held[i] = self.vectors[cell][place]
+        return held
+
+    def copy(self) -> "_Lists":
+        other = copy(self)
+        other.where, other.size = self.where.copy(), self.size.copy()
+        other.rows, other.vectors = [a.copy() for a in self.rows], [a.copy() for a in self.vectors]
+        return other
 
     def copy_to(self, held: Array) -> None:
         for rows, vectors, size in zip(self.rows, self.vectors, self.size.tolist(), strict=True):
