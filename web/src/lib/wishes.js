@@ -53,9 +53,11 @@ export function asking({ feed, topic }) {
   return feed === 'topic' ? { feed, topic } : { feed }
 }
 
+const AGAIN = 'You have seen everything here. Oldest first from now on.'
+
 /** A line when what is served is not what was asked for; empty when it is. */
-export function instead({ feed, topic }, served) {
-  if (!served || served === feed) return ''
+export function instead({ feed, topic }, served, rewatch = false) {
+  if (!served || served === feed) return rewatch ? AGAIN : ''
   if (feed === 'following') return 'Nobody you follow has a video here yet. This is For You.'
   return feed === 'topic' ? `No video about ${topic} is here now. This is For You.` : ''
 }

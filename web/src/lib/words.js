@@ -28,6 +28,16 @@ export const MEANING = {
   },
 }
 
+/** The plain feed is chosen, not fallen to: what it is, in the same form. */
+export const PLAIN = {
+  is: 'Not shaped to you, as you chose.',
+  works: ['What people here like now, none of it twice', 'Likes, comments, uploads'],
+  not: [],
+}
+
+/** What a slate means to a person. */
+export const meaningOf = (slate) => (slate.feed === 'plain' && slate.rung === 'REGIONAL' ? PLAIN : MEANING[slate.rung])
+
 export function clockTime(ms) {
   return new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false })
 }

@@ -43,7 +43,7 @@ export class App {
     rung: this.feed?.slate?.rung ?? 'FULL', via: this.feed?.slate?.via, region: this.feed?.slate?.region, home: this.home,
     jurisdiction: this.jurisdiction, out: this.out, waiting: this.waiting.waiting, feed: this.feed?.slate?.feed,
   }))
-  instead = $derived(this.feed ? instead(this.feed.which, this.feed.slate?.feed) : '')
+  instead = $derived(this.feed ? instead(this.feed.which, this.feed.slate?.feed, this.feed.slate?.rewatch && this.feed.current?.slate === this.feed.slate.slate) : '')
 
   get home() {
     return this.regions.find((r) => r.jurisdiction === this.jurisdiction)?.name
