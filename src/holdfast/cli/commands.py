@@ -237,6 +237,30 @@ def bench_learning(*, seeds: int = 5, json: Json = False) -> None:
     figures.learning(seeds, json)
 
 
+@bench.command(name="debuts")
+def bench_debuts(*, worlds: int = 1, json: Json = False) -> None:
+    """An hour with 200 new videos, calm and with a region lost: which reach 20 viewers, and what that costs."""
+    from holdfast.cli import figures
+
+    figures.debuts(worlds, json)
+
+
+@bench.command(name="context")
+def bench_context(source: Path | None = None, *, limit: int = 20_000, seed: int = 0, json: Json = False) -> None:
+    """What the request's context is worth when a region is lost: hit rate and repeats with and without it.
+
+    Parameters
+    ----------
+    source
+        the kuairand-pure directory; without it a synthetic audience.
+    limit
+        impressions of the log to replay.
+    """
+    from holdfast.cli import figures
+
+    figures.context(source, limit, seed, json)
+
+
 @bench.command(name="peeking")
 def bench_peeking(*, runs: int = 1000, json: Json = False) -> None:
     """Simulate experiments without a difference, looked at 200 times each: how often is one "found" all the same?"""

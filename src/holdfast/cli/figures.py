@@ -31,6 +31,18 @@ def learning(seeds: int, json: bool) -> None:
     words.show(run(seeds, _say), json, title="learning")
 
 
+def debuts(worlds: int, json: bool) -> None:
+    from holdfast.drills.debuts import run
+
+    words.show(run(worlds, _say), json, title="debuts")
+
+
+def context(source: Path | None, limit: int, seed: int, json: bool) -> None:
+    from holdfast.drills.context import run
+
+    words.show(run(source, limit, seed, _say), json, title="context")
+
+
 def peeking(runs: int, json: bool) -> None:
     from holdfast.drills.peeking import run
 

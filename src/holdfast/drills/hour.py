@@ -55,7 +55,9 @@ class Seat:
 
 
 def _aged(e: ContextEvent, age_us: int) -> ContextEvent:
-    return ContextEvent(item=e.item, action=e.action, dwell_ms=e.dwell_ms, duration_ms=e.duration_ms, age_s=age_us / 1e6)
+    return ContextEvent(
+        item=e.item, action=e.action, dwell_ms=e.dwell_ms, duration_ms=e.duration_ms, age_s=age_us / 1e6
+    )
 
 
 def clip(seed: int, kind: str, k: int) -> Clip:
@@ -75,7 +77,7 @@ class Hour:
         self.law.advance(BEGIN_US)
         for made in crowd.clips.values():
             self.publish(made, BEGIN_US - 3 * 86_400 * S_US)
-        self.seats = [Seat(crowd.viewer(k), REGIONS[k % len(REGIONS)]) for k in range(VIEWERS)]
+        self.seats = [Seat(self.viewer(k), REGIONS[k % len(REGIONS)]) for k in range(VIEWERS)]
         self._agenda: list[tuple[int, int, str, int]] = []  # (when, order of entry, what, number)
         self._entered = 0
         present = SESSION_S / (SESSION_S + AWAY_S)
@@ -97,6 +99,10 @@ class Hour:
             self.law.advance(now_us)
             getattr(self, what)(k)
 
+    def viewer(self, k: int) -> Viewer:
+        """Return viewer number k."""
+        return self.crowd.viewer(k)
+
     # -- what a subclass may look at ---------------------------------------------------------------------------------
 
     def asked(self, seat: Seat, result: Result) -> None:
@@ -111,8 +117,8 @@ class Hour:
         """A clip is published and allowed, and all regions know."""
         law = self.law
         by: dict[str, Any] = {"item": made.item, "creator": made.creator, "tags": list(made.tags)}
-        law.everywhere(Publication(**{**law.stamped("desk"), "stamp": stamp}, **by, duration_ms=made.duration_ms))
-        law.everywhere(Ruling(**{**law.stamped("desk"), "stamp": stamp}, item=made.item, verdict="allow"))
+        law.everywhere(Publication(**law.stamped("desk", stamp), **by, duration_ms=made.duration_ms))
+        law.everywhere(Ruling(**law.stamped("desk", stamp), item=made.item, verdict="allow"))
 
     def learn(self, k: int) -> None:
         del k

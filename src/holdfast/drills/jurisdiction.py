@@ -24,33 +24,32 @@ S_US = 1_000_000
 
 @dataclass(slots=True)
 class Site:
-    """One region: what it has folded and learned, and what is on its way to it as (due, from whom, entry)."""
+    """One region: what it has folded, and what is on its way to it as (due, from whom, entry)."""
 
     name: str
-    lessons: Lessons
+    world: World
     lost: bool = False
     model: Predict | None = None
     coming: deque[tuple[int, str, Entry]] = field(default_factory=deque[tuple[int, str, Entry]])
 
-    @property
-    def world(self) -> World:
-        return self.lessons.world
-
 
 class Jurisdiction:
-    """Regions by name. Times are µs and never go back."""
+    """Regions by name. Times are µs and never go back. The last region's learner releases for all; it is never lost."""
 
     def __init__(self, names: list[str], lag_s: float, seed: int) -> None:
-        self.sites = {name: Site(name, Lessons("US")) for name in names}
+        self.lessons = Lessons("US")
+        self.sites = {name: Site(name, World("US")) for name in names[:-1]}
+        self.learner = names[-1]
+        self.sites[self.learner] = Site(self.learner, self.lessons.world)
         self.lag_us = int(lag_s * S_US)
         self.seed = seed
         self.now_us = 0
         self._outbox: dict[str, int] = {}
 
-    def stamped(self, device: str) -> dict[str, Any]:
-        """Return what names the next entry of a device, made now."""
+    def stamped(self, device: str, stamp: int = 0) -> dict[str, Any]:
+        """Return what names the next entry of a device, made at `stamp`, or now."""
         self._outbox[device] = self._outbox.get(device, 0) + 1
-        return {"device": device, "outbox": self._outbox[device], "stamp": self.now_us}
+        return {"device": device, "outbox": self._outbox[device], "stamp": stamp or self.now_us}
 
     def advance(self, now_us: int) -> None:
         """Let time pass: what is due by `now_us` is folded."""
@@ -58,14 +57,13 @@ class Jurisdiction:
         for site in self.sites.values():
             while site.coming and site.coming[0][0] <= now_us:
                 entry = site.coming.popleft()[2]
-                if not site.lost:
-                    site.lessons.take(entry)
+                self._fold(site, entry)
 
     def tell(self, at: str, entry: Entry) -> None:
         """Hand an entry to a region: it folds it now, its peers later."""
         here = self.sites[at]
         assert not here.lost
-        here.lessons.take(entry)
+        self._fold(here, entry)
         for site in self.sites.values():
             if site is not here and not site.lost:
                 site.coming.append((self.now_us + self.lag_us, at, entry))
@@ -73,19 +71,27 @@ class Jurisdiction:
     def everywhere(self, entry: Entry) -> None:
         """Hand an entry to all regions at once: what has long been known."""
         for site in self.sites.values():
-            site.lessons.take(entry)
+            self._fold(site, entry)
+
+    def _fold(self, site: Site, entry: Entry) -> None:
+        if site.name == self.learner:
+            self.lessons.take(entry)
+        elif not site.lost:
+            site.world.apply(entry)
 
     def lose(self, name: str) -> None:
         """A region goes dark, and with it what it told its peers within the lag."""
+        assert name != self.learner
         self.sites[name].lost = True
         for site in self.sites.values():
             site.coming = deque(one for one in site.coming if one[1] != name)
 
     def learn(self) -> None:
-        """Solve and serve the linear model of every living region. The gate is left out: the world here is honest."""
-        for site in self.sites.values():
-            if not site.lost and site.lessons.statistics.examples:
-                site.model = Linear(site.lessons.statistics.copy().solve(), site.world.catalogue)
+        """Solve the linear model, and let every region serve it. The gate is left out: the world here is honest."""
+        if self.lessons.statistics.examples:
+            model = self.lessons.statistics.copy().solve()
+            for site in self.sites.values():
+                site.model = Linear(model, site.world.catalogue)
 
     def ask(self, at: str, viewer: str, request: FeedRequest, without: frozenset[str] = frozenset()) -> Result:
         """Ask a region for a slate; nothing is recorded."""

@@ -20,11 +20,11 @@ shrinks, for all alike: the level that just fits is found by filling up from the
 `progress` tells the creator so.
 
 A video that strangers do not want stops early: its place is taken from others who wait. The verdict is a posterior (a
-uniform prior, so nobody is judged on three viewers): surely watched long less than a third as often as a usual video.
+uniform prior, so nobody is judged on three viewers): surely watched long less than 0.4 times as often as a usual video.
 A good one grows by its own merit: it is a candidate like any other, and its figures are in the score.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 from typing import Any, Literal
 
@@ -42,6 +42,7 @@ Array = NDArray[Any]
 SHARE_MAX = 0.2  # of impressions: two places of ten, never more
 SOON_US = 240 * S_US  # when a debut should be done, if there is room: ten minutes is the promise in `bench debuts`
 LEFT_MIN_US = 30 * S_US  # a late one is not made up for in a burst
+WAVE = 5.0  # showings under way at once: what is served before the first verdicts are in cannot be taken back
 BEHIND = 2.0  # e-folds between a debut that has met nobody when all should be done, and one on time
 LATE_US = 60 * S_US  # an e-fold for each minute beyond SOON_US,
 LATE_MAX = 8.0  # up to this many
@@ -49,10 +50,11 @@ OPEN_MAX = 10_000  # debuts looked at at once, the longest waiting first; the re
 OFFERED = 200  # of them, most urgent first, to one viewer
 HOLD_OUT = 20  # one viewer in so many gets no debuts: what they cost is measured against these
 
-STOP_SHARE = 1 / 3  # of the usual share of long views: a video surely below it stops
+STOP_SHARE = 0.4  # of the usual share of long views: a video surely below it stops
 STOP_SURE = 0.9
 STOP_SHOWN = 6  # nobody is judged on fewer
 HIDE_COUNTS = 3  # a hide says as much as three short views
+RECEPTION_PRIOR = 4.0  # showings with the usual share of long views, before a debut's own count
 USUAL_LONG = 0.3  # long views of all showings, while the place has too few of its own
 USUAL_PRIOR = 200.0  # showings that this guess is worth
 
@@ -69,7 +71,8 @@ NONE = np.zeros(0, np.int64)
 class Plan:
     """What is owed at a moment: int64[M] rows, ascending, and float32[M] how urgently each, in e-folds.
 
-    `urgent`: int64[≤ OFFERED] rows, most urgent first; `share`: of all places; `level`: N as it is now.
+    `urgent`: int64[≤ OFFERED] rows, most urgent first; `share`: of all places; `level`: N as it is now; `usual`: the
+    share of all showings here that are long.
     """
 
     rows: Array
@@ -77,6 +80,7 @@ class Plan:
     urgent: Array
     share: float
     level: float
+    usual: float = USUAL_LONG
 
     def urge_of(self, rows: Array) -> Array:
         """Return float32[K]: how urgently each row is owed a showing, −inf for one that is owed none."""
@@ -96,23 +100,26 @@ def plan(world: World, allowed: Array, now_us: int, tenant: str = PLATFORM) -> P
     age = now_us - np.maximum(c.published[:n], c.ruled[:n])
     fresh = allowed & (age < DEBUT_AGE_US) & (c.qualified[:n] < DEBUT_VIEWS) & (c.debut_shown[:n] < SHOWN_MAX)
     rows = np.flatnonzero(fresh)
-    rows = rows[~stopped(c, rows, usual(c))]
+    often_long = usual(c)
+    rows = rows[~stopped(c, rows, often_long)]
     if rows.size > OPEN_MAX:
         rows = np.sort(rows[np.argpartition(-age[rows], OPEN_MAX)[:OPEN_MAX]])
     if not rows.size:
-        return NOTHING
+        return replace(NOTHING, usual=often_long)
     met = c.qualified[rows].astype(np.float64)
     rates = book.rates.get(c.tenants.of.get(tenant, -1)) or Rates()
     level = affordable(met, rates.day.per_s(now_us) * SHARE_MAX * DEBUT_AGE_US / S_US)
-    lacks = level - met - book.awaited(c, rows, now_us)
-    rows, lacks, age = rows[lacks > 0], lacks[lacks > 0], age[rows[lacks > 0]]
+    awaited = book.awaited(c, rows, now_us)
+    lacks = level - met - awaited
+    now = (lacks > 0) & (awaited < WAVE)
+    rows, lacks, age = rows[now], lacks[now], age[rows[now]]
     if not rows.size:
-        return NOTHING
+        return replace(NOTHING, level=level, usual=often_long)
     pace = lacks / (np.maximum(SOON_US - age, LEFT_MIN_US) / S_US)
     seen_s = rates.now.per_s(now_us)
     share = min(SHARE_MAX, float(pace.sum()) / seen_s) if seen_s > 0 else SHARE_MAX
     urge = _urgency(lacks, age, level)
-    return Plan(rows, urge, rows[np.argsort(-urge, kind="stable")[:OFFERED]], share, level)
+    return Plan(rows, urge, rows[np.argsort(-urge, kind="stable")[:OFFERED]], share, level, often_long)
 
 
 def _urgency(lacks: Array, age_us: Array, level: float) -> Array:
@@ -154,6 +161,16 @@ def stopped(c: Catalogue, rows: Array, usual_long: float) -> Array:
     sure: Array = np.zeros(rows.size, bool)
     sure[judged] = surely_below(bound, long[judged], against[judged]) >= STOP_SURE
     return sure
+
+
+def reception(rows: Array, c: Catalogue, usual_long: float) -> Array:
+    """Return float32[K] in −1..1: how its first viewers took each row, against what is usual; 0 where nobody met it.
+
+    These viewers were sent to it whether or not the model liked it, so what they did is news that the model lacks.
+    """
+    shown = c.debut_shown[rows].astype(np.float32)
+    rate = (c.debut_long[rows] + RECEPTION_PRIOR * usual_long) / (shown + RECEPTION_PRIOR)
+    return np.clip(rate / usual_long - 1.0, -1.0, 1.0).astype(np.float32)
 
 
 def surely_below(bound: float, successes: Array, failures: Array) -> Array:

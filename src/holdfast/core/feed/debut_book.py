@@ -27,7 +27,7 @@ SHOWN_MAX = 100  # showings after which a debut is over, even if hardly one was 
 MET_MAX = 10_000  # debuts whose viewers are remembered, the newest: about 40 MB at worst
 PACE_HALF_LIFE_US = 300 * S_US  # "just now": short against an hour's tide, long against a replication delay
 DAY_HALF_LIFE_US = 12 * 3600 * S_US
-AWAIT_HALF_LIFE_US = 60 * S_US  # a slate is watched within about two minutes, or left
+AWAIT_HALF_LIFE_US = 120 * S_US  # a slate is watched within some minutes, or left; 60 s overshot by a third more
 SHIFT_MAX = 200.0  # powers of two a landmark may lag behind
 SPAN_MIN_US = 60 * S_US  # no rate is read off a shorter time than this
 

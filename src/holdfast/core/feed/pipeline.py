@@ -151,9 +151,11 @@ def _ask(
         trust = 0.0
     else:
         reading, trust = predict.read([v.history for v in group]), predict.trust
-        retrieved = reading.retrieve(sources.CANDIDATES, eligible)
+        most = sources.EACH if rung is Rung.LINEAR else sources.RANKED
+        retrieved = reading.retrieve(most[sources.MODEL], eligible)
         found = [
-            sources.gather(v, e, rows, stock, world) for v, e, (rows, _) in zip(group, eligible, retrieved, strict=True)
+            sources.gather(v, e, rows, stock, world, most)
+            for v, e, (rows, _) in zip(group, eligible, retrieved, strict=True)
         ]
         scores = reading.score([c.rows for c in found])
         said = [dict(zip(predict.parts, columns.T, strict=True)) for columns in scores]
@@ -164,6 +166,7 @@ def _ask(
             columns["taste"] = value.taste_of(rows, value.tastes(viewer.history, world.catalogue), world.catalogue)
             columns["followed"] = candidates.source == sources.FOLLOWING
             columns["fresh"] = stock.fresh(rows)
+            columns["first"] = debut.reception(rows, world.catalogue, stock.debuts.usual)
             weary = fatigue.tired(rows, viewer.history, world.catalogue, stock.now_us)
             if weary is not None:
                 columns["tired"] = weary

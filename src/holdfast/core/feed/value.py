@@ -26,12 +26,13 @@ Array = NDArray[Any]
 _NETWORK = {
     "long": 1.0, "like": 1.0, "share": 1.0, "follow": 1.0, "comment": 0.5, "skip": -0.3, "hide": -8.0,
     "taste": 0.05, "heat": 0.05, "followed": 0.1, "told": 0.3,
-    "fresh": 0.02, "tired": -0.05,
+    "fresh": 0.02, "first": 0.05, "tired": -0.05,
 }  # fmt: skip
 WEIGHTS: dict[Rung, dict[str, float]] = {
     Rung.FULL: _NETWORK,
     Rung.STALE: _NETWORK,
-    Rung.LINEAR: {"next": 1.0, "taste": 0.25, "heat": 0.2, "followed": 0.3, "told": 0.4, "fresh": 0.05, "tired": -0.15},
+    Rung.LINEAR: {"next": 1.0, "taste": 0.25, "heat": 0.2, "followed": 0.3, "told": 0.4, "fresh": 0.05,
+                  "first": 0.2, "tired": -0.15},
     Rung.REGIONAL: {"heat": 1.0, "told": 0.4},
 }
 SCALED = frozenset({"next", "taste", "heat"})  # scaled so that the largest magnitude within the query is 1

@@ -22,6 +22,7 @@ _PART_WORDS = {
     "followed": "you follow its creator",
     "told": "what you said about it",
     "fresh": "new",
+    "first": "how its first viewers took it",
     "tired": "seen a lot of it lately",
     # what the network expects of the viewer: these parts are probabilities (`Feature.chance`)
     "long": "you watch it through",
