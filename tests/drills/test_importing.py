@@ -1,7 +1,9 @@
 """Importers: what each format becomes, what is refused and on which line, and an import into a real region, resumed."""
 
 import asyncio
+import json
 import lzma
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -215,3 +217,18 @@ def test_an_import_that_was_stopped_goes_on_and_counts_nothing_twice(tmp_path: P
         assert seen() == (n, len(pairs))
         with pytest.raises(Refused):
             asyncio.run(importing.run(load, url, "hfk_00000000_00", tmp_path / "other.json", lambda *_: None))
+
+
+def test_the_command_line_says_what_is_wrong_and_what_would_come(tmp_path: Path) -> None:
+    def holdfast(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "holdfast.cli.main", "import", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+
+    path = folder(tmp_path, events__csv=EVENTS) / "events.csv"
+    told = holdfast("csv", str(path), "--dry-run", "--json")
+    assert told.returncode == 0 and json.loads(told.stdout)["events"] == 2
+    keyless = holdfast("csv", str(path))
+    assert keyless.returncode == 2 and "hint: holdfast keys api make" in keyless.stderr
+    (tmp_path / "bad.csv").write_text("viewer,item,time\na,b,never\n")
+    bad = holdfast("csv", str(tmp_path / "bad.csv"), "--dry-run")
+    assert bad.returncode == 2 and "bad.csv, line 2: " in bad.stderr and bad.stdout == ""

@@ -1,6 +1,9 @@
 """Teams behind one real region: what is one's own stays one's own; rules, lists, reasons and experiments by API."""
 
+import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +189,21 @@ def test_an_experiment_from_start_to_results(rig: Rig, keys: dict[str, str]) -> 
     assert {"folk"} not in tags
     bad = {**plan, "arms": [{"name": "a"}, {"name": "b", "weights": {"magic": 2}}]}
     assert call(rig, EAST, "PUT", "/v1/experiments/x", bad, bearer=key).json["field"] == "weights"
+
+
+def test_the_command_line_begins_reads_and_ends_an_experiment(rig: Rig, keys: dict[str, str]) -> None:
+    def holdfast(*words: str) -> Any:
+        at = ["--dir", str(rig.home.root), "--json"]
+        command = [sys.executable, "-m", "holdfast.cli.main", "experiment", *words, *at]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+    plan = '[{"name": "as-is"}, {"name": "warm", "weights": {"heat": 2.0}, "share": 3}]'
+    assert holdfast("start", "warmer", plan, "--window-s", "60")["arms"][1]["weights"] == {"heat": 2.0}
+    assert [e["name"] for e in holdfast("list")["experiments"]] == ["warmer"], "the platform's own"
+    assert [arm["arm"] for arm in holdfast("results", "warmer")["arms"]] == ["as-is", "warm"]
+    assert holdfast("stop", "warmer")["stopped"] > 0
+    names = [e["name"] for e in holdfast("list", "--key", keys["acme"])["experiments"]]
+    assert "warmer" not in names
 
 
 def counted(rig: Rig, key: str) -> dict[str, Any]:

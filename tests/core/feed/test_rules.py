@@ -152,8 +152,8 @@ def test_why_not_tells_each_case_apart() -> None:
     cases.update(dict.fromkeys(("waits", "few", "unruled"), ("filtered", "ruled")))
     assert {item: said(item) for item in cases} == cases
     assert said("clip-3", rules=Rules(no_tags=["theme-3"])) == ("filtered", "rules")
-    states = {said(f"clip-{k}", n=5)[0] for k in range(3, 40)}
-    assert states == {"offered", "ranked"}
+    states = [said(f"clip-{k}", n=5)[0] for k in range(40)]
+    assert states.count("offered") == 5 and states.count("ranked") == 33 and states.count("filtered") == 2
 
 
 def test_similar_is_by_tags_and_creator_until_someone_watched() -> None:
