@@ -19,7 +19,7 @@ Scores = Callable[[Sequence[Array]], Array]
 
 NEIGHBOURS = 50
 RECENCIES = (0.8, 0.9)
-RIDGES = (100.0, 300.0, 1000.0)
+RIDGES = (0.3, 1.0, 3.0, 10.0)  # λ as a share of the mean popularity
 
 
 def taken(sequences: Sequence[Array], items: int, recency: float = 1.0) -> Any:
@@ -56,10 +56,12 @@ def item_knn(counts: Array, recency: float = 1.0) -> Scores:
 def ease(counts: Array, ridge: float, recency: float = 1.0) -> Scores:
     """Return EASE's scorer; `counts` from `together`."""
     items = len(counts)
-    a = counts.astype(np.float32).copy()
-    a[np.diag_indices(items)] += ridge
-    factor = scipy.linalg.cho_factor(a, overwrite_a=True, check_finite=False)
-    p = np.asarray(scipy.linalg.cho_solve(factor, np.eye(items, dtype=np.float32), check_finite=False))
+    a = counts.copy()
+    a[np.diag_indices(items)] += ridge * float(np.diag(a).mean())
+    factor, failed = scipy.linalg.lapack.spotrf(a, lower=1, overwrite_a=1)
+    p, singular = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)
+    assert not failed and not singular, "a Gram matrix plus a ridge is positive definite"
+    p = np.tril(p) + np.tril(p, -1).T
     weights = -p / np.diag(p)
     np.fill_diagonal(weights, 0)
     return lambda histories: np.asarray(taken(histories, items, recency) @ weights, np.float32)
