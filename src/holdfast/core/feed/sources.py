@@ -29,6 +29,9 @@ HOT = 4096  # of the warmest videos are put in order at once; who has seen all o
 
 FOLLOWING, MODEL, TRENDING, DEBUT, TOLD = range(5)  # a video found twice is put down to the first
 NAMES = ("following", "linear", "trending", "debut", "told")
+# Candidates per source. A network ranks every one of them, 2 µs each: so it is asked for 256, one compiled chunk.
+EACH = dict.fromkeys(range(len(NAMES)), CANDIDATES)
+RANKED = {FOLLOWING: 32, MODEL: 128, TRENDING: 48, DEBUT: 24, TOLD: 24}
 NETWORK = "retrieved"  # what MODEL is called when a network retrieved
 
 
@@ -110,8 +113,13 @@ class Candidates:
     retrieved: dict[str, int]
 
 
-def gather(viewer: Viewer, eligible: Eligible, retrieved: Array | None, stock: Stock, world: World) -> Candidates:
-    """Ask every source for one viewer. `retrieved`: int64 rows that the rung's model found, None below LINEAR."""
+def gather(
+    viewer: Viewer, eligible: Eligible, retrieved: Array | None, stock: Stock, world: World, most: dict[int, int] = EACH
+) -> Candidates:
+    """Ask every source for one viewer, each for its `most`.
+
+    `retrieved`: int64 rows that the rung's model found, None below LINEAR.
+    """
     found: list[tuple[int, Array]] = []
     marks = stock.marks
     marks[eligible.barred] = True
@@ -120,17 +128,17 @@ def gather(viewer: Viewer, eligible: Eligible, retrieved: Array | None, stock: S
         if eligible.allowed is not stock.allowed:  # a rule of this request holds for those one follows as well
             rows = rows[eligible.allowed[rows] | ~stock.allowed[rows]]
         rows = wishes.unbanned(rows, viewer, world)
-        found.append((FOLLOWING, rows[~marks[rows]][-CANDIDATES:]))
+        found.append((FOLLOWING, rows[~marks[rows]][-most[FOLLOWING] :]))
     if retrieved is not None:  # a model is not trusted with what may be shown
         found.append((MODEL, retrieved[eligible.allowed[retrieved] & ~marks[retrieved]]))
     if viewer.wishes is not None:
         rows = wishes.wanted(viewer.wishes, eligible.allowed, world.catalogue)
         rows = rows[~marks[rows]]
-        found.append((TOLD, rows[np.argsort(-stock.heat[rows], kind="stable")][:CANDIDATES]))
-    found.append((TRENDING, _warmest(eligible, stock)))
+        found.append((TOLD, rows[np.argsort(-stock.heat[rows], kind="stable")][: most[TOLD]]))
+    found.append((TRENDING, _warmest(eligible, stock, most[TRENDING])))
     if stock.debuts.urgent.size and not debut.held_out(viewer.query.viewer):
         rows = stock.debuts.urgent  # planned a moment ago: what has been ruled away since is not among `allowed`
-        found.append((DEBUT, rows[eligible.allowed[rows] & ~marks[rows]]))
+        found.append((DEBUT, rows[eligible.allowed[rows] & ~marks[rows]][: most[DEBUT]]))
     marks[eligible.barred] = False
     rows, first = np.unique(np.concatenate([r for _, r in found]), return_index=True)
     source = np.repeat(np.array([s for s, _ in found], np.int8), [r.size for _, r in found])[first]
@@ -156,15 +164,15 @@ def following(viewer: Viewer, world: World) -> Array:
     return rows[shown & (c.tenant[rows] == tenant) & (True if asks is None else asks[rows])]
 
 
-def _warmest(eligible: Eligible, stock: Stock) -> Array:
-    """The CANDIDATES warmest eligible rows. The barred ones are marked."""
-    depth = CANDIDATES + eligible.barred.size
+def _warmest(eligible: Eligible, stock: Stock, most: int) -> Array:
+    """The `most` warmest eligible rows. The barred ones are marked."""
+    depth = most + eligible.barred.size
     while True:
         hot = stock.hot(depth)
         head = hot[:depth]
         rows = head[~stock.marks[head]]
         if eligible.allowed is not stock.allowed:
             rows = rows[eligible.allowed[rows]]
-        if rows.size >= CANDIDATES or depth >= hot.size:
-            return rows[:CANDIDATES]
+        if rows.size >= most or depth >= hot.size:
+            return rows[:most]
         depth *= 4
