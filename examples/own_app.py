@@ -27,4 +27,6 @@ played = [{"kind": "view", "viewer": "anna", "outbox": now_us + n, "stamp": now_
           for n, song in enumerate(slate["items"])]  # fmt: skip
 print("events:", call("POST", "/v1/events", {"entries": played})["acked"])
 print("next:", *[song["item"] for song in call("POST", "/v1/feed", {"viewer": "anna", "n": 5})["items"]])
-print("rung:", slate["rung"])
+print("rung:", slate["rung"], "- the first because:", slate["items"][0]["why"]["sentence"])
+why_not = call("POST", "/v1/feed/why-not", {"viewer": "anna", "item": slate["items"][0]["item"]})
+print("why not", slate["items"][0]["item"], "again:", why_not["sentence"])

@@ -114,7 +114,7 @@ class Lessons:
     def _ask(self, past: History, row: int, profile: Profile) -> None:
         """Ask the serving model and popularity for the next long view, over all that could have been shown."""
         c = self.world.catalogue
-        free = c.allowed().copy()
+        free = c.allowed() & (c.tenant[: c.n] == c.tenant[row])
         free[list(profile.seen)] = False
         if not free[row]:
             return
