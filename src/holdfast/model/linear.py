@@ -116,6 +116,8 @@ class Linear:
         self.features = Features(catalogue, of, d)
         self._after = _After(model.followers, catalogue)
         self._seen = (-1, -1)
+        self._explained: tuple[History, Array, Array, Array] | None = None
+        self._toward: Array = np.zeros(d + 1, np.float32)  # scratch: all 0 between two uses
         self._spread = sparse.csr_array((0, d + 1), dtype=np.float32)
         self._tag_share = np.zeros(1, np.float32)
         self._creator_share = np.zeros(1, np.float32)
@@ -134,21 +136,26 @@ class Linear:
     def because(self, history: History, row: int) -> list[tuple[int, float]]:
         """Return (index into the history, contribution to the row's score), strongest first."""
         self._refresh()
-        toward: Array = np.zeros(self._d + 1, np.float32)
-        np.add.at(toward, self.features.rows(np.array([row]))[0], self.shares(np.array([row]))[0])
+        if self._explained is None or self._explained[0] is not history:  # the videos of a slate share it
+            dims = self.features.rows(history.rows)  # [H, 14]
+            asked, at = np.unique(dims, return_inverse=True)
+            self._explained = history, asked, at.reshape(dims.shape), faded(history)
+        _, asked, at, fade = self._explained
+        outs = self.features.rows(np.array([row]))[0]
+        toward: Array = self._toward
+        np.add.at(toward, outs, self.shares(np.array([row]))[0])
         toward[self._d] = 0.0
-        dims = self.features.rows(history.rows)  # [H, 14]
-        asked = np.unique(dims)
-        asked = asked[asked < self._d]
-        said: Array = np.zeros(self._d + 1, np.float32)
+        some = asked[: asked.size - int(asked.size > 0 and asked[-1] == self._d)]
+        said: Array = np.zeros(asked.size, np.float32)
         if self._sparse is None:
-            outs = np.flatnonzero(toward)
-            said[asked] = self._dense[np.ix_(asked, outs)] @ toward[outs]
+            near = np.unique(outs)
+            said[: some.size] = self._dense[np.ix_(some, near)] @ toward[near]
         else:
-            said[asked] = (self._sparse.values[asked] * toward[self._sparse.columns[asked]]).sum(1)
-        fade = faded(history)
-        speaks = (said[dims] * SPREAD_IN).sum(1) * fade + self._after.toward(history.rows, row) * fade
-        return [(int(i), float(speaks[i])) for i in np.argsort(-speaks)]
+            said[: some.size] = (self._sparse.values[some] * toward[self._sparse.columns[some]]).sum(1)
+        toward[outs] = 0.0
+        speaks = (said[at] * SPREAD_IN).sum(1) * fade + self._after.toward(history.rows, row) * fade
+        order = np.argsort(-speaks)
+        return list(zip(order.tolist(), speaks[order].tolist(), strict=True))
 
     def outputs(self, history: History) -> Array:
         """x B of one history, float32[D+1]; only the rows of x that are not zero are read."""

@@ -3,6 +3,8 @@
 Also the strip of "what it thinks you like": where the viewer's recent liking goes, by tag.
 """
 
+import numpy as np
+
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.feed.pipeline import Chosen, Result
 from holdfast.core.feed.predict import Predict
@@ -38,8 +40,9 @@ CHANCES = frozenset({"long", "like", "share", "follow", "comment", "skip", "hide
 
 def taste(history: History, catalogue: Catalogue) -> list[Taste]:
     """Return the tags that the history speaks for, weights adding up to 1, strongest first: as the score has them."""
-    known = tastes(history, catalogue).tolist()
-    best = sorted(((w, tag_shown(catalogue.tags.all[t])) for t, w in enumerate(known) if w > 0), reverse=True)[:TASTES]
+    known = tastes(history, catalogue)
+    liked = [(float(known[t]), tag_shown(catalogue.tags.all[t])) for t in np.flatnonzero(known > 0).tolist()]
+    best = sorted(liked, reverse=True)[:TASTES]
     total = sum(w for w, _ in best)
     return [Taste(tag, round(w / total, 4)) for w, tag in best]
 
