@@ -49,7 +49,7 @@ def test_an_impression_qualifies_once_per_viewer_and_never_for_the_creator_or_in
     assert (c.qualified[row], c.debut_hidden[row]) == (2, 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_count_does_not_depend_on_order_nor_on_hearing_twice(rng: random.Random):
     entries = [View(device=f"v{k % 30}", outbox=1 + k // 30, stamp=T + k, item="new", duration_ms=10_000,
@@ -81,8 +81,8 @@ def test_the_share_is_what_is_owed_over_what_is_seen_and_never_beyond_its_bound(
 
 def test_places_follow_the_share_and_stay_within_it():
     for share, n in ((0.05, 10), (0.2, 10), (0.13, 8), (0.2, 3), (0.1, 1)):
-        counts = [len(debut.places(share, n, draw)) for draw in range(4000)]
-        assert np.mean(counts) == pytest.approx(share * n, abs=0.03)
+        counts = [len(debut.places(share, n, draw)) for draw in range(1500)]
+        assert np.mean(counts) == pytest.approx(share * n, abs=0.05)
         assert max(counts) <= int(np.ceil(debut.SHARE_MAX * n))
     assert debut.places(1.0, 10, 5) == [3, 6]  # whatever a plan says
 
