@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.catalogue import fnv64
-from holdfast.core.entries import Entry, Follow, Hide, Like, Share, Skip, SlateServed, View
+from holdfast.core.entries import Entry, Follow, Hide, Like, Reset, Share, Skip, SlateServed, View
 from holdfast.core.feed.actions import is_glance, is_long
 from holdfast.core.feed.shapes import FeedRequest
 from holdfast.core.feed.viewer import History, history
@@ -155,6 +155,8 @@ class Examples:
                     self._act(entry, "like" if isinstance(entry, Like) else "share", "")
             case Follow():
                 self._follow(entry)
+            case Reset():
+                self._forget(entry.viewer or entry.device, min(entry.before, entry.stamp))
             case _:
                 pass
 
@@ -178,6 +180,15 @@ class Examples:
             self._close(last.popleft())
         while len(self._slates) > SLATES_MAX or self._oldest_is_over():
             self._close(next(iter(self._slates)))
+
+    def _forget(self, viewer: str, before: int) -> None:
+        """Drop what waits of a viewer's slates up to `before`: the viewer had it forgotten, so it teaches nothing."""
+        for name in list(self._last.get(viewer, ())):
+            slate = self._slates.get(name)
+            if slate is not None and slate.stamp <= before:
+                slate.held = False  # no question to judge by either
+                slate.dwell.clear()
+                self._close(name)
 
     def _oldest_is_over(self) -> bool:
         return bool(self._slates) and next(iter(self._slates.values())).stamp < self.now_us - LATE_US

@@ -55,6 +55,7 @@ export class App {
   }
 
   async open() {
+    window.holdfast = this // the console is part of the demonstration
     this.#dress()
     const store = await Store.open()
     const wish = new URLSearchParams(location.search).get('jurisdiction')
@@ -76,7 +77,6 @@ export class App {
     }
     await this.#settleIn(await this.#shared())
     this.#beat()
-    window.holdfast = this // the console is part of the demonstration
   }
 
   /** The video that the page's address names (`?item=`), if it may be shown; said once, then out of the address. */
