@@ -26,6 +26,7 @@ Totals = tuple[int, str, int, int, int, int]  # stamp, device, outbox of who sai
 
 ITEMS_MAX = 1_000_000  # rows a node keeps (about 250 bytes each); beyond that, partition (docs/scale)
 UNPUBLISHED_MAX = ITEMS_MAX // 4  # rows of names that no publication bears; an invented name may not take them all
+TENANT_UNPUBLISHED_MAX = UNPUBLISHED_MAX // 8  # of those, by one tenant: it may not take the others' room
 TAGS_PER_ITEM = 12  # entries.Publication allows no more
 HEAT_HALF_LIFE_US = 12 * 3600 * 1_000_000  # "now": of 1, 2, 4, 8, 12, 24 h, 4 to 12 foresee most on KuaiRand
 SHIFT_MAX = 200.0  # powers of two the landmark may lag behind; float64 holds 1023
@@ -118,6 +119,7 @@ class Catalogue:
         self.tenants = Names({PLATFORM: 0}, [PLATFORM])
         self.publications: list[Publication | None] = []
         self.unpublished = 0  # rows that only deeds or rulings named so far
+        self.unpublished_of: dict[int, int] = {}  # … by tenant
         self.cases: dict[int, Case] = {}
         self.landmark_us = 0
         self.newest_us = 0
@@ -144,13 +146,17 @@ class Catalogue:
         return row
 
     def deed_row(self, item: str) -> int:
-        """Return the row of an item that somebody did something to; −1 when too many such names are unpublished.
+        """Return the row of an item that somebody did something to; −1 when too many such names are unpublished here,
+        or of one tenant.
 
         A deed may arrive before the publication it is about, so its name gets a row; but anyone may invent names.
         """
         row = self.items.of.get(item)
         if row is None:
-            row = self._new_row(item) if self.unpublished < UNPUBLISHED_MAX else -1
+            tenant = self.tenants.of.get(tenant_of(item), -1)
+            theirs = self.unpublished_of.get(tenant, 0) if tenant > 0 else 0
+            room = self.unpublished < UNPUBLISHED_MAX and theirs < TENANT_UNPUBLISHED_MAX
+            row = self._new_row(item) if room else -1
         return row
 
     def _new_row(self, item: str) -> int:
@@ -162,7 +168,8 @@ class Catalogue:
         self.publications.append(None)
         self.unpublished += 1
         self.hashed[row] = fnv64(item)
-        self.tenant[row] = self.tenants.number(tenant_of(item))
+        tenant = self.tenant[row] = self.tenants.number(tenant_of(item))
+        self.unpublished_of[tenant] = self.unpublished_of.get(tenant, 0) + 1
         self.version += 1
         return row
 
@@ -186,7 +193,9 @@ class Catalogue:
         held = self.publications[row]
         if held is not None and (held.stamp, held.device, held.outbox) >= (entry.stamp, entry.device, entry.outbox):
             return
-        self.unpublished -= held is None
+        if held is None:
+            self.unpublished -= 1
+            self.unpublished_of[int(self.tenant[row])] -= 1
         self.publications[row] = entry
         self.published[row] = entry.stamp
         creator = self.creators.number(entry.creator)

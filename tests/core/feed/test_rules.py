@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rig import Stage, T, items
 
-from holdfast.core import tenants
+from holdfast.core import catalogue, tenants
 from holdfast.core.feed import lists, rules
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.feed.pipeline import run
@@ -177,3 +177,17 @@ def test_trending_is_warmest_first_and_may_be_narrowed() -> None:
     assert [stage.world.catalogue.items.all[row] for row in rows[:2]] == ["clip-7", "clip-2"] and len(rows) == 12
     only = lists.trending(stage.world, "", 12, Rules(any_tags=["theme-2"]))
     assert stage.world.catalogue.items.all[only[0].row] == "clip-2" and len(only) == 4
+
+
+def test_invented_names_of_one_tenant_leave_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "TENANT_UNPUBLISHED_MAX", 5)
+    stage = Stage(0)
+    for k in range(9):
+        stage.view("acme:v", f"acme:invented-{k}")
+    stage.view("beta:v", "beta:soon")
+    stage.view("v", "soon")
+    c = stage.world.catalogue
+    assert [tenants.tenant_of(name) for name in c.items.all] == ["acme"] * 5 + ["beta", ""]
+    stage.publish("acme:invented-0", tags=["a"], creator="acme:c")
+    stage.view("acme:v", "acme:invented-9")
+    assert c.items.of["acme:invented-9"] == 7, "a name that is published takes no room"

@@ -33,6 +33,9 @@ from holdfast.core.merge import IntervalSet
 from holdfast.core.profile import Event, Profile, slate_name
 
 
+LENGTHS_KEPT = 50_000  # different lengths of time kept once: a minute in milliseconds, 4 MB
+
+
 class World:
     """State that this fold alone owns. `jurisdiction` tells foreign counts from our own."""
 
@@ -44,6 +47,7 @@ class World:
         self.debuts = Book()
         self.entries = 0
         self.duplicates = 0
+        self._lengths: dict[int, int] = {}
         c = self.catalogue
         self._takes: dict[type, Callable[[Any], None]] = {
             View: self._view,
@@ -62,6 +66,15 @@ class World:
             Ruling: c.rule,
             Counts: c.count,
         }
+
+    def same(self, ms: int) -> int:
+        """Return the one number object kept for a length of time: viewers' events hold millions of few numbers."""
+        held = self._lengths.get(ms)
+        if held is None:
+            if len(self._lengths) >= LENGTHS_KEPT:
+                self._lengths.clear()
+            held = self._lengths[ms] = ms
+        return held
 
     def apply(self, entry: Entry) -> bool:
         """Fold one entry; return False, having changed nothing, if it was folded before."""
@@ -100,7 +113,7 @@ class World:
         profile = self.profile(e.device)
         self._arrived(profile, row)
         profile.see(row, e.stamp)
-        profile.add(Event(e.stamp, row, "view", e.dwell_ms, e.duration_ms))
+        profile.add(Event(e.stamp, row, "view", self.same(e.dwell_ms), self.same(e.duration_ms)))
         self.trials.act(e)
 
     def _like(self, e: Like) -> None:
@@ -109,6 +122,8 @@ class World:
             return
         profile = self.profile(e.device)
         held = profile.likes.get(row)
+        # "now" moves by every like heard, also by one that another has outdone: else it would depend on their order
+        self.catalogue.newest_us = max(self.catalogue.newest_us, e.stamp)
         if not profile.like(row, (e.stamp, e.device, e.outbox, e.on)):
             return
         if held is not None and held[3]:
