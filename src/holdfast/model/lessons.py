@@ -72,8 +72,6 @@ class Lessons:
             return
         if entry.stamp < profile.events[-1].stamp or (row in profile.seen and isinstance(entry, View)):
             return
-        if entry.stamp <= profile.forgot[3]:  # the viewer had it forgotten before it came here
-            return
         held = self._aside.get(entry.device)
         if held is not None and (held.slate != entry.slate or len(held.rows) >= SHOWN_MAX):
             self._close(self._aside.pop(entry.device))
