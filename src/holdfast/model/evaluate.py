@@ -10,9 +10,10 @@ Candidate, incumbent and popularity are asked about the same slates, so differen
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from holdfast.core.catalogue import Catalogue
 from holdfast.core.feed import value
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.feed.viewer import History
+from holdfast.model import signals
 from holdfast.model.linear import Linear
 
 Array = NDArray[Any]
@@ -84,6 +86,32 @@ def ask(model: Linear, example: Example) -> float:
 def ask_over_all(model: Linear, question: Question) -> float:
     """Return the hit of the model on one question over the whole catalogue."""
     return hit(scored(model, question.history, question.rows, question.heat, model.catalogue), question.at)
+
+
+class Judges(Protocol):
+    """What can be asked of a network beside `Predict`: its word on showings with the signals they were served by."""
+
+    parts: tuple[str, ...]
+
+    def judged(self, examples: Sequence[Example]) -> list[Array]:
+        """Return per example float32[K, A]: P(action) of each video shown, in the order of `parts`."""
+        ...
+
+
+def ask_network(network: Judges, examples: Sequence[Example]) -> list[float]:
+    """Return the area of the score that the FULL rung gives with this network, per held-out slate."""
+    areas: list[float] = []
+    for example, said in zip(examples, network.judged(examples), strict=True):
+        columns = dict(zip(network.parts, said.T, strict=True))
+        columns["heat"] = example.heat
+        columns["taste"] = _signal(example, "taste")
+        areas.append(area(value.score(value.parts(Rung.FULL, columns, example.rows.size), Rung.FULL), example))
+    return areas
+
+
+def _signal(example: Example, name: str) -> Array:
+    assert example.fixed is not None
+    return signals.floats(example.fixed)[:, signals.NAMES.index(name)]
 
 
 def hit(score: Array, at: int) -> float:

@@ -164,7 +164,7 @@ class Examples:
         c = self.world.catalogue
         rows = np.array([c.items.of.get(item, -1) for item in entry.items], np.int64)
         fixed = signals.unpack(entry.signals, rows.size)
-        if fixed is None or not rows.size or (rows < 0).any():  # served by a version without signals, or not personal
+        if fixed is None or not rows.size or (rows < 0).any() or entry.feed == "plain":  # nothing personal in it
             return
         past = history(self.world.profiles.get(entry.viewer, Profile()), _NOTHING, c, entry.stamp)
         if entry.history:
@@ -194,10 +194,11 @@ class Examples:
         return bool(self._slates) and next(iter(self._slates.values())).stamp < self.now_us - LATE_US
 
     def _close(self, name: str) -> None:
-        """Forget a slate; a held-out one becomes a question to judge by."""
+        """Settle what is left of a slate and forget it; a held-out one becomes a question to judge by."""
         slate = self._slates.pop(name, None)
         if slate is None:
             return
+        self._teach(slate, [row for row in slate.dwell if row not in slate.taught])  # who swipes fast settles at once
         last = self._last.get(slate.viewer)
         if last is not None and name in last:
             last.remove(name)

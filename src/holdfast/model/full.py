@@ -11,6 +11,7 @@ Video vectors are kept per catalogue row and follow it: a published video is rea
 which table rows it touched has only the videos of those rows read again.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,8 @@ from holdfast.core.feed.predict import Eligible, Predict
 from holdfast.core.feed.viewer import History
 from holdfast.model import network, ranker, signals
 from holdfast.model.buckets import COLUMNS, LENGTHS, Buckets
+from holdfast.model.evaluate import Example
+from holdfast.model.index import Index
 
 Array = NDArray[Any]
 Params = dict[str, Any]  # {"net": network's, "rank": ranker's}
@@ -138,14 +141,15 @@ class Full:
         self.release = release
         net = model.size.net
         self._params: Params = jax.tree.map(jnp.asarray, model.params)
+        self._readings: deque[Reading] = deque(maxlen=4)  # of the call that is under way
         if like is not None and like.size == model.size and like.catalogue is catalogue:
             self._buckets = like._buckets.copy()
-            self._vectors, self._sides = like._vectors.copy(), like._sides.copy()
+            self._vectors, self.index = like._vectors.copy(), like.index.copy()
             self._stale = _touched(like.model.params["net"], model.params["net"], self._buckets.all())
         else:
             self._buckets = Buckets(catalogue, net.item_buckets, net.tag_buckets, net.creator_buckets)
             self._vectors = np.zeros((0, net.width), np.float32)
-            self._sides = np.zeros((0, net.width), np.float32)
+            self.index = Index(net.width)
             self._stale = self._buckets.refresh()
 
     def warm(self) -> None:
@@ -176,11 +180,12 @@ class Full:
         n = len(table)
         if n > len(self._vectors):
             room = np.zeros((max(n + n // 2, 256) - len(self._vectors), self.size.net.width), np.float32)
-            self._vectors, self._sides = (np.concatenate([a, room]) for a in (self._vectors, self._sides))
+            self._vectors = np.concatenate([self._vectors, room])
         sweep = next((s for s in SWEEPS if s >= rows.size), SWEEPS[-1])
         for at in range(0, rows.size, sweep):
             some = rows[at : at + sweep]
-            self._vectors[some], self._sides[some] = self._swept(_padded(table[some], sweep), some.size)
+            self._vectors[some], sides = self._swept(_padded(table[some], sweep), some.size)
+            self.index.put(some, sides)
 
     def _swept(self, buckets: Array, count: int | None = None) -> tuple[Array, Array]:
         vectors, sides = _sweep(self.size.net, self._params["net"], buckets)
@@ -191,12 +196,42 @@ class Full:
         self.refresh()
         parts = [self._encoded(histories[at : at + GROUPS[-1]]) for at in range(0, len(histories), GROUPS[-1])]
         states, users, mask = (np.concatenate([p[i] for p in parts]) for i in range(3))
-        return Reading(self, histories, states, users, mask)
+        reading = Reading(self, histories, states, users, mask)
+        self._readings.append(reading)
+        return reading
+
+    def probe(self) -> float:
+        """Answer a fixed question: the mean P(long) of made-up videos for a made-up viewer. Equal wherever it runs."""
+        net = self.size.net
+        table = (np.arange(SWEEPS[0] * COLUMNS, dtype=np.int32) * 7).reshape(SWEEPS[0], COLUMNS)
+        vectors, _ = self._swept(1 + table % (min(net.item_buckets, net.tag_buckets, net.creator_buckets) - 1))
+        steps = np.arange(net.length, dtype=np.int32)
+        acts = (1 + steps % 8, steps % net.dwells, steps % net.gaps)
+        states, _ = _encode(
+            net, self._params["net"], vectors[steps % len(vectors)][None], *(a[None].astype(np.int32) for a in acts)
+        )
+        chunk = np.resize(vectors, (1, CHUNK, net.width)).astype(np.float32)
+        numbers = np.linspace(-1, 3, CHUNK * signals.WIDTH, dtype=np.float32).reshape(1, CHUNK, signals.WIDTH)
+        return float(self._ranked(np.asarray(states), np.ones((1, net.length), bool), chunk, numbers)[..., 0].mean())
+
+    def recall(self, history: History, rows: Array) -> Array | None:
+        """Return int16[K, F]: the signals that `rows` were just scored by for this history; None if they were not."""
+        for reading in reversed(self._readings):
+            fixed = reading.recall(history, rows)
+            if fixed is not None:
+                return fixed
+        return None
+
+    def judged(self, examples: Sequence[Example]) -> list[Array]:
+        """Return per held-out slate float32[K, A]: P(action), by the signals it was served with."""
+        fixed = [e.fixed for e in examples if e.fixed is not None]
+        assert len(fixed) == len(examples)
+        return self.read([e.history for e in examples]).judge([e.rows for e in examples], fixed) if examples else []
 
     def because(self, history: History, row: int) -> list[tuple[int, float]]:
         """Return (index into the history, how near that video is to `row`, by the viewer's liking), nearest first."""
         self.refresh()
-        near = (self._sides[history.rows] @ self._sides[row]) * np.maximum(history.weights, 0.0)
+        near = (self.index.at(history.rows) @ self.index.at(np.array([row]))[0]) * np.maximum(history.weights, 0.0)
         return [(int(i), float(near[i])) for i in np.argsort(-near)]
 
     def _encoded(self, histories: Sequence[History]) -> tuple[Array, Array, Array]:
@@ -217,7 +252,8 @@ def _touched(old: Params, new: Params, table: Array) -> Array:
     moved = [np.any(np.asarray(old[name]) != np.asarray(new[name]), axis=1) for name in ("item", "tag", "creator")]
     last = 2 + TAGS_PER_ITEM
     item, tag, creator = moved
-    return np.flatnonzero(item[table[:, :2]].any(1) | tag[table[:, 2:last]].any(1) | creator[table[:, last]])
+    read: Any = item[table[:, :2]].any(1) | tag[table[:, 2:last]].any(1) | creator[table[:, last]]
+    return np.flatnonzero(read)
 
 
 def windows(histories: Sequence[History], size: int, length: int) -> tuple[Array, tuple[Array, Array, Array]]:
@@ -246,19 +282,11 @@ class Reading:
         self._full, self._histories = full, histories
         self._states, self._users, self._mask = states, users, mask
         self._linear = full.linear.read(histories) if full.linear is not None else None
+        self._said: list[tuple[Array, Array]] = []
 
     def retrieve(self, k: int, eligible: Sequence[Eligible]) -> list[tuple[Array, Array]]:
-        """Return the k nearest eligible rows of each history with their inner products: exact."""
-        n = self._full.catalogue.n
-        sides = self._full._sides[:n]
-        found: list[tuple[Array, Array]] = []
-        for user, one in zip(self._users, eligible, strict=True):
-            near = np.where(one.allowed, sides @ user, -np.inf)
-            near[one.barred] = -np.inf
-            rows = np.argpartition(-near, k - 1)[:k] if k < n else np.arange(n)
-            rows = rows[np.isfinite(near[rows])]
-            found.append((rows, near[rows]))
-        return found
+        """Return the k nearest eligible rows of each history with their inner products."""
+        return self._full.index.search(self._users, k, eligible)
 
     def signals(self, rows: Sequence[Array]) -> list[Array]:
         """Return per history int16[K, F], the numbers beside the sequence, as a slate's entry carries them."""
@@ -268,7 +296,18 @@ class Reading:
 
     def score(self, rows: Sequence[Array]) -> list[Array]:
         """Return per history float32[K, A]: P(action) of each row, in the order of HEADS."""
-        return self.judge(rows, self.signals(rows))
+        fixed = self.signals(rows)
+        self._said = list(zip(rows, fixed, strict=True))
+        return self.judge(rows, fixed)
+
+    def recall(self, history: History, rows: Array) -> Array | None:
+        """Return int16[K, F] of rows that `score` was asked about for this very history."""
+        for (asked, fixed), past in zip(self._said, self._histories, strict=False):
+            if past is history and asked.size:
+                order = np.argsort(asked, kind="stable")
+                at = order[np.minimum(np.searchsorted(asked, rows, sorter=order), asked.size - 1)]
+                return fixed[at] if (asked[at] == rows).all() else None
+        return None
 
     def judge(self, rows: Sequence[Array], fixed: Sequence[Array]) -> list[Array]:
         """As `score`, with given signals: what a slate's entry says was served."""

@@ -6,6 +6,7 @@ view among the top twenty of all. Each is blind on one side, so a candidate is r
 and no better by the other, against the incumbent or against plain popularity.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from holdfast.model.evaluate import Log, Paired, area, ask, ask_over_all, hit, paired
@@ -43,6 +44,32 @@ def judge(model: LinearModel, candidate: Linear, incumbent: Linear | None, log: 
         if _surely_worse(within, over_all) or _surely_worse(over_all, within):
             return Judgement(False, f"refused: {told[-1]}, on {within.n} held-out slates", figures)
     return Judgement(True, f"released: {'; '.join(told)}; on {len(areas)} held-out slates", figures)
+
+
+def judge_network(finite: bool, areas: list[float], rivals: Mapping[str, list[float]], *, first: bool) -> Judgement:
+    """Judge a network by its areas on held-out slates beside those of its rivals on the same slates.
+
+    Stricter than for LINEAR, which stands below it and can go on: too few slates to tell is a no; so is being surely
+    worse than any rival; and the `first` network must not so much as look worse than any.
+    """
+    if not finite:
+        return Judgement(False, "refused: it holds weights that are not numbers", {})
+    if len(areas) < EXAMPLES_MIN:
+        return Judgement(False, f"not yet: {len(areas)} held-out slates tell, {EXAMPLES_MIN} are needed", {})
+    figures = {"auc": round(sum(areas) / len(areas), 4), "judged": float(len(areas))}
+    told: list[str] = []
+    for name, theirs in rivals.items():
+        within = paired(areas, theirs)
+        figures[f"auc_{name}"] = round(sum(theirs) / len(theirs), 4)
+        told.append(f"against {name} AUC {_words(within)}")
+        if within.high < 0 or (first and within.mean < 0):
+            return Judgement(False, f"refused: {told[-1]}, on {within.n} held-out slates", figures)
+    return Judgement(True, f"to a canary: {'; '.join(told)}; on {len(areas)} held-out slates", figures)
+
+
+def surely_behind(ours: list[float], theirs: list[float]) -> bool:
+    """Say whether one list of figures is surely below another of the same examples."""
+    return len(ours) >= EXAMPLES_MIN and paired(ours, theirs).high < 0
 
 
 def _surely_worse(by_one: Paired, by_other: Paired) -> bool:

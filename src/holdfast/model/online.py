@@ -14,7 +14,9 @@ was killed and goes on from `dump` takes the steps that it would have taken, bit
 batch is cut over the axis "data" of a mesh and XLA adds up the gradients.
 """
 
+import zlib
 from collections import deque
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.errors import Broken
 from holdfast.model import full, network, ranker, signals
-from holdfast.model.buckets import Buckets
+from holdfast.model.buckets import COLUMNS, Buckets
 from holdfast.model.examples import SHOWN_MAX, Unit
 
 Array = NDArray[Any]
@@ -146,6 +148,7 @@ def _moved(rest: Params, updates: Any) -> Params:
     return jax.tree.map(lambda p, u: p + u, rest, updates)
 
 
+@cache
 def stepper(size: full.Size, mesh: Mesh | None = None) -> Any:
     """Return the compiled step: (run, cut, drawn) → (run, loss). A mesh has a number of devices that divides BATCH."""
 
@@ -174,14 +177,31 @@ class Trainer:
         net = size.net
         self._buckets = Buckets(catalogue, net.item_buckets, net.tag_buckets, net.creator_buckets)
 
+    def warm(self) -> None:
+        """Compile the step. Reads nothing of the catalogue, so that a thread may do it while the loop folds."""
+        b, t, k, d = BATCH, self.size.net.length, SHOWN_MAX, len(ranker.HEADS)
+        past = np.zeros((b, t), np.int32)
+        cut = Cut(
+            np.zeros((b, t, COLUMNS), np.int32), past, past, past, past, np.zeros((b, t), np.float32),
+            np.zeros((b, k, COLUMNS), np.int32), np.zeros((b, k), np.int32),
+            np.zeros((b, k, signals.WIDTH), np.float32), *(np.zeros((b, k, d), np.float32) for _ in range(2)),
+        )  # fmt: skip
+        none = np.full(NEGATIVES, -1, np.int32)
+        drawn = Drawn(np.zeros((NEGATIVES, COLUMNS), np.int32), none, np.float32(0))
+        jax.block_until_ready(self._stepper(self.run, cut, drawn))
+
     def offer(self, unit: Unit, *, known: bool = False) -> None:
         """Take an example to train on; `known`: it was trained on before the checkpoint and is only remembered."""
         (self._past if known else self.waiting).append(unit)
 
+    @property
+    def new(self) -> int:
+        """How many fresh examples the next step takes."""
+        return NEW if len(self.waiting) <= BEHIND else NEW_BEHIND
+
     def step(self) -> None:
         """Train on the oldest waiting examples, NEW of them if so many wait, and on old ones."""
-        new = NEW if len(self.waiting) <= BEHIND else NEW_BEHIND
-        fresh = [self.waiting.popleft() for _ in range(min(new, len(self.waiting)))]
+        fresh = [self.waiting.popleft() for _ in range(min(self.new, len(self.waiting)))]
         dice = np.random.default_rng((self.seed, int(self.run.step)))
         old = dice.integers(0, len(self._past), BATCH - len(fresh)).tolist() if self._past else []
         cut = self._cut(fresh + [self._past[i] for i in old])
@@ -199,25 +219,31 @@ class Trainer:
         """Return the model as it stands, for release."""
         return full.FullModel(jax.tree.map(np.asarray, self.run.params), self.size, self.trained)
 
+    def adopt(self, model: full.FullModel) -> None:
+        """Go on from a released network, with an optimiser that begins anew."""
+        fresh = begin(self.seed, self.size)
+        self.run = fresh._replace(params=jax.tree.map(jnp.asarray, model.params))
+        self.trained = model.examples
+
     def dump(self) -> bytes:
         """Return the run as bytes: parameters, optimiser, step. The examples are the chain's, and folded anew."""
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(self.run)]
-        return msgspec.msgpack.encode(
-            (VERSION, self.trained, [(str(x.dtype), list(x.shape), x.tobytes()) for x in leaves])
-        )
+        body = msgspec.msgpack.encode((self.trained, [(str(x.dtype), list(x.shape), x.tobytes()) for x in leaves]))
+        return msgspec.msgpack.encode((VERSION, zlib.crc32(body), body))
 
     def load(self, data: bytes) -> None:
         """Go on from `dump`. Raises Broken when the bytes are not of a run of this size."""
         leaves, tree = jax.tree.flatten(self.run)
         try:
-            version, trained, rows = msgspec.msgpack.decode(
-                data, type=tuple[int, int, list[tuple[str, list[int], bytes]]]
-            )
+            version, crc, body = msgspec.msgpack.decode(data, type=tuple[int, int, bytes])
+            if version != VERSION or zlib.crc32(body) != crc:
+                raise Broken("the learner's checkpoint is damaged, or of another version")
+            trained, rows = msgspec.msgpack.decode(body, type=tuple[int, list[tuple[str, list[int], bytes]]])
             found = [np.frombuffer(raw, dtype).reshape(shape) for dtype, shape, raw in rows]
         except (msgspec.MsgspecError, TypeError, ValueError) as e:
             raise Broken(f"the learner's checkpoint does not read: {e}") from e
         fits = len(found) == len(leaves) and all(a.shape == b.shape for a, b in zip(found, leaves, strict=True))
-        if version != VERSION or not fits:
+        if not fits:
             raise Broken("the learner's checkpoint is of another network")
         self.run = jax.tree.unflatten(tree, [jnp.asarray(x) for x in found])
         self.trained = trained

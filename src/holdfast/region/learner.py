@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import os
 import time
+from typing import Any
 
 from holdfast.adapters import telemetry
 from holdfast.adapters.blobs import BlobStore
@@ -19,12 +20,15 @@ from holdfast.adapters.log import Batch, LogClient
 from holdfast.core import entries
 from holdfast.core.asks import Have
 from holdfast.core.classes import Class, parse_chain
-from holdfast.core.entries import Release
+from holdfast.core.entries import Entry, Release, Rollout
 from holdfast.core.errors import Broken, Degraded, HoldfastError
 from holdfast.core.hlc import Hlc
 from holdfast.model import gate, linear
+from holdfast.model.learn import SOLVED_FIRST, affordable
 from holdfast.model.lessons import Lessons
+from holdfast.model.rollout import RUNG as NETWORK
 from holdfast.region.fetch import Fetcher
+from holdfast.region.learner_network import LearnerNetwork
 
 RUNG = "LINEAR"
 RELEASE_EVERY_S = 3.0  # a viewer's new liking reaches the model within this and a solve
@@ -59,10 +63,12 @@ class Learner:
         self.lessons = Lessons(self.top.region(region).jurisdiction)
         self.blobs = BlobStore(home.region(region) / "blobs")
         self.fetcher = Fetcher(home, region, self.blobs)
+        self.network = LearnerNetwork(self.lessons, home, region, self.blobs, self.fetcher)
         self.device = f"learner:{region}:{os.urandom(4).hex()}"  # outbox numbers begin at 1 in each life
         self.outbox = 0
         self.clock = Hlc()
         self.solved_s = 0.0
+        self.videos = SOLVED_FIRST
         self.examples_out = 0
         self.better_at: float | None = None  # monotonic: when a better-ranked learner's fresh release was taken
         self.own: list[str] = []  # digests of own releases, oldest first
@@ -87,6 +93,7 @@ class Learner:
         async for news in client.follow_all(list(Class), have):
             for batch in news.batches:
                 await self._take(batch)
+            await self._network_when_due(client)
             if all(have.get(c, {}).get(e, 0) >= n for c, epochs in news.held.items() for e, n in epochs.items()):
                 read.add(news.cls)
             self.caught_up = len(read) == len(Class)
@@ -101,12 +108,32 @@ class Learner:
                 except entries.UNREADABLE as e:  # the door let it in, or a newer version wrote it: not a lesson
                     log.warning("entry skipped", chain=batch.chain, n=block.n, why=str(e))
                     continue
-                if isinstance(entry, Release) and cls is Class.PERSONAL:
+                if isinstance(entry, Release) and cls is Class.PERSONAL and entry.rung != NETWORK:
                     await self._hear(entry, origin)
+                self.network.take(entry)
                 self.lessons.take(entry)
                 if time.monotonic() > until:
                     await asyncio.sleep(0)
                     until = time.monotonic() + SLICE_S
+            resting = self.resting(time.monotonic())
+            await self.network.folded(batch.chain, batch.epoch, block.n, resting=resting, caught_up=self.caught_up)
+
+    async def _network_when_due(self, client: LogClient) -> None:
+        """Write what the network's learning decided: between two batches, when the folds stand still."""
+        if not self.caught_up or self.resting(time.monotonic()):
+            return
+        try:
+            made = [self._entry(fields) for fields in await self.network.due()]
+            if made:
+                await client.append(Class.PERSONAL, made)
+        except HoldfastError as e:
+            log.warning("the network's release waits", why=str(e))
+
+    def _entry(self, fields: dict[str, Any]) -> Entry:
+        self.outbox += 1
+        kind = Rollout if "share_ppm" in fields else Release
+        stamp = self.clock.tick(time.time_ns() // 1000)
+        return kind(device=self.device, outbox=self.outbox, stamp=stamp, **fields)
 
     async def _hear(self, release: Release, origin: str) -> None:
         """Take note of a release: rest while a better-ranked learner's are fresh, and get its blob."""
@@ -138,9 +165,21 @@ class Learner:
             if not due or not self.caught_up or self.resting(time.monotonic()):
                 continue
             try:
+                await self._recall()
                 await self._release(client)
             except HoldfastError as e:
                 log.warning("no release this time", why=str(e))
+
+    async def _recall(self) -> None:
+        """After a restart: what was released last is what a candidate is compared with."""
+        if self.lessons.incumbent is not None or not self.own:
+            return
+        try:
+            model = linear.load(await self.fetcher.get(Class.PERSONAL, self.own[-1]))
+        except (Broken, Degraded) as e:
+            log.warning("the last release is not to be had", why=str(e))
+            return
+        self.lessons.incumbent = linear.Linear(model, self.lessons.world.catalogue, self.own[-1])
 
     async def _release(self, client: LogClient) -> None:
         """Solve, judge, write the blob, then name it in the chain: a name never stands for a blob that is not there."""
@@ -148,8 +187,9 @@ class Learner:
         frozen = lessons.statistics.copy()
         learned_to = lessons.learned_to
         begun = time.monotonic()
-        data = await asyncio.to_thread(lambda: linear.dump(frozen.solve()))
+        data = await asyncio.to_thread(lambda: linear.dump(frozen.solve(self.videos)))
         self.solved_s = time.monotonic() - begun
+        self.videos = affordable(min(self.videos, frozen.videos), self.solved_s)
         self.examples_out = frozen.examples
         model = linear.load(data)  # judge what will be served, rounding included; Broken: not a number
         candidate = linear.Linear(model, lessons.world.catalogue)

@@ -25,7 +25,7 @@ from holdfast.adapters.home import Home
 from holdfast.adapters.http.app import build, serve
 from holdfast.adapters.http.ports import Rooms
 from holdfast.adapters.log import LogClient
-from holdfast.core.entries import Like, Policy, Publication, Release, View
+from holdfast.core.entries import Like, Policy, Publication, Release, Rollout, View
 from holdfast.core.errors import Degraded
 from holdfast.region.fetch import Fetcher
 from holdfast.region.node_append import Appender
@@ -71,6 +71,7 @@ class Node:
                 Publication: [self.catalogue.hear],
                 Policy: [self.rulings.hear],
                 Release: [self.releases.hear],
+                Rollout: [self.releases.hear],
                 View: [self.counts.hear],
                 Like: [self.counts.hear],
             },

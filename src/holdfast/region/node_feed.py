@@ -24,7 +24,9 @@ from holdfast.core.feed.predict import Predictors
 from holdfast.core.feed.shapes import FeedRequest, Slate, SlateItem
 from holdfast.core.feed.sources import Stocks
 from holdfast.core.feed.viewer import Budget, Query
+from holdfast.model.signals import digest
 from holdfast.region.node_append import Appender
+from holdfast.region.node_networks import Model, predictors, served_by
 from holdfast.region.node_state import State
 from holdfast.region.node_teams import inward, outward
 from holdfast.region.node_trials import draw
@@ -34,6 +36,7 @@ GATHERED_MAX = 64  # requests per call of the pipeline: keeps the loop free of c
 WAITING_MAX = 512  # requests waiting for a slate; beyond it we say so at once
 EMPTY = "no approved video can be offered here yet; publish one, or ask again"
 COLD = "this region is still reading its log and has no shelf yet; try another region"
+TRIAL = "It comes from a network that is on trial with a share of viewers."
 BUDGET_US = 60_000.0  # of one call: well inside a client's deadline of about a second
 
 
@@ -76,28 +79,32 @@ class NodeFeed:
     def look(self, query: Query) -> pipeline.Result:
         """Answer one query as it would be answered now, without handing it out: nothing is recorded."""
         self.standing()
-        return pipeline.run([query], self._state.world, self._predictors(), self._budget(1))[0]
+        network = self._state.networks.of(query.viewer)
+        return pipeline.run([query], self._state.world, self._predictors(network), self._budget(1, network))[0]
 
-    def _budget(self, size: int) -> Budget:
+    def _budget(self, size: int, network: Model | None) -> Budget:
         state = self._state
+        trial = state.networks.on_trial(network) and state.ladder.rung <= Rung.LINEAR
         return Budget(
-            now_us=state.now_us(), seed=self._seed, rung=state.ladder.rung, shelf=tuple(i.item for i in state.shelf),
+            now_us=state.now_us(), seed=self._seed, rung=Rung.FULL if trial else state.ladder.rung,
+            shelf=tuple(i.item for i in state.shelf),
             without=cost.plan(BUDGET_US, size, state.world.catalogue.n),
         )
 
-    def _predictors(self) -> Predictors:
-        return {Rung.LINEAR: self._state.model.predict} if self._state.model else {}
+    def _predictors(self, network: Model | None) -> Predictors:
+        return predictors(self._state.model, network)
 
     def standing(self) -> tuple[Rung, dict[str, str]]:
         """Move the ladder to what can be carried now; return the best affordable rung and what those above lack."""
         state, now_us = self._state, self._state.now_us()
-        model = state.model
+        model, network = state.model, state.networks.serving
         catalogue = state.world.catalogue
         if self._allowed[0] != catalogue.version:
             self._allowed = (catalogue.version, int(catalogue.allowed().sum()))
         allowed = self._allowed[1] if state.folding else 0
         facts = Facts(
-            network_age_s=None, linear_age_s=(now_us - model.learned_to) / 1e6 if model else None,
+            network_age_s=(now_us - network.learned_to) / 1e6 if network else None,
+            linear_age_s=(now_us - model.learned_to) / 1e6 if model else None,
             allowed=allowed, shelf=len(state.shelf), folding=state.folding,
         )
         best, lacks = ladder.affordable(facts)
@@ -124,28 +131,40 @@ class NodeFeed:
                     waiting.done.set_exception(Degraded("the feed met a fault of its own; try another region"))
 
     def _answer(self, batch: list[_Waiting]) -> None:
-        state = self._state
+        """Answer a batch: those whom one network serves (or none) in one call."""
         best, lacks = self.standing()
-        budget = self._budget(len(batch))
-        results = pipeline.run([w.query for w in batch], state.world, self._predictors(), budget, self._stocks)
+        groups: dict[str, tuple[Model | None, list[_Waiting]]] = {}
+        for waiting in batch:
+            network = self._state.networks.of(waiting.query.viewer)
+            groups.setdefault(network.release if network else "", (network, []))[1].append(waiting)
+        for network, group in groups.values():
+            self._answer_by(network, group, best, lacks)
+
+    def _answer_by(self, network: Model | None, batch: list[_Waiting], best: Rung, lacks: dict[str, str]) -> None:
+        state = self._state
+        budget = self._budget(len(batch), network)
+        predicts = self._predictors(network)
+        results = pipeline.run([w.query for w in batch], state.world, predicts, budget, self._stocks)
         words = ladder.standing(state.ladder, best, lacks, state.now_s())
         for waiting, result in zip(batch, results, strict=True):
-            slate = self._dress(waiting, result, budget, words)
+            model = network if result.rung < Rung.LINEAR else state.model if result.rung is Rung.LINEAR else None
+            slate = self._dress(waiting, result, budget, words, model)
             if waiting.done.done():
                 continue
             if not slate.items:  # better no answer than an empty one: the client asks elsewhere, or goes on by itself
                 waiting.done.set_exception(nothing(waiting.query, state.folding))
                 continue
             if waiting.query.viewer:
-                self._record(slate, result)
+                self._record(slate, result, model, network if "why" not in budget.without else None)
             waiting.done.set_result(slate)
 
     def _dress(
-        self, waiting: _Waiting, result: pipeline.Result, budget: Budget, words: tuple[str, dict[str, str]]
-    ) -> Slate:
+        self, waiting: _Waiting, result: pipeline.Result, budget: Budget, words: tuple[str, dict[str, str]],
+        model: Model | None,
+    ) -> Slate:  # fmt: skip
         state, world = self._state, self._state.world
-        scored = result.rung <= Rung.LINEAR and state.model is not None
-        predict = state.model.predict if state.model and "why" not in budget.without else None
+        said = model or state.model
+        predict = said.predict if said and "why" not in budget.without else None
         if result.rung is Rung.SHELF:
             kept = {item.item: item for item in state.shelf}
             items: list[SlateItem] = [kept[c.item] for c in result.chosen if c.item in kept]
@@ -154,6 +173,8 @@ class NodeFeed:
         reason, lacks = words
         if result.rung > state.ladder.rung:
             reason = self._lower(waiting.query, result)
+        elif result.rung < state.ladder.rung:
+            reason = f"{ladder.TABLE[result.rung].words} {TRIAL}"
         asked = result.viewer.asked
         if asked.words:  # which feed this is comes first, then how well it works
             reason = asked.words if result.rung is asked.kind.top else f"{asked.words} {reason}"
@@ -167,7 +188,7 @@ class NodeFeed:
         return Slate(
             slate=result.viewer.slate, request=waiting.query.ask.request, region=state.region, rung=result.rung.name,
             reason=reason, since_s=round(state.now_s() - state.ladder.since_s, 1), lacks=lacks,
-            model=state.model.facts(budget.now_us) if scored and state.model else None, lags_s=state.lags_s(),
+            model=model.facts(budget.now_us) if model else None, lags_s=state.lags_s(),
             rewatch=result.rewatch, public=not waiting.query.viewer, items=items,
             taste=why.taste(result.viewer.history, world.catalogue),
             removed={name: int(rows.size) for name, rows in result.removed.items()}, took_ms=round(took_ms, 2),
@@ -185,18 +206,19 @@ class NodeFeed:
             return f"{words} The request asked for no more."
         return words
 
-    def _record(self, slate: Slate, result: pipeline.Result) -> None:
+    def _record(self, slate: Slate, result: pipeline.Result, model: Model | None, network: Model | None) -> None:
         """Make the exposure an entry. Not waited for; failures are counted."""
         state, drawn = self._state, result.drawn
         chance = result.chosen[drawn].propensity if drawn >= 0 else 0.0
-        model = state.model
+        numbers = served_by(result, state.model, network)
         entry = SlateServed(
             **state.stamp(),  # type: ignore[arg-type]
             viewer=result.viewer.query.viewer, slate=slate.slate, rung=slate.rung,
-            items=[i.item for i in slate.items], release=model.release if slate.model and model else "",
+            items=[i.item for i in slate.items], release=model.release if model else "",
             reason=slate.reason[:300], watermark=dict(state.watermark), drawn=drawn,
             propensity_ppm=round(chance * 1e6), arms=result.viewer.query.trial.arms,
-            feed="" if slate.feed == "for_you" else slate.feed,
+            feed="" if slate.feed == "for_you" else slate.feed, signals=numbers,
+            history=digest(result.viewer.history, state.world.catalogue) if numbers else 0,
         )
         try:
             self._appender.put_later(Class.PERSONAL, encode([entry])).add_done_callback(self._recorded)

@@ -3,53 +3,123 @@
 A release is an entry with a digest. The blob is fetched (from here, or from a region of the jurisdiction), its sha256
 is the check, the gate has passed it where it was made, and loading it refuses numbers that are not finite. The newest
 that loads serves; one that does not is counted and the old one goes on.
+
+LINEAR's newest release serves at once. A network's serves whom its rollout says (`model.rollout`): what is loaded is
+what serves and what is under trial, and nothing else.
 """
 
 import asyncio
 
+from holdfast.adapters import telemetry
 from holdfast.core.classes import Class
-from holdfast.core.entries import Release
+from holdfast.core.entries import Release, Rollout
 from holdfast.core.errors import Broken, Degraded
 from holdfast.model import linear
+from holdfast.model.rollout import RUNG
+from holdfast.region import node_networks
 from holdfast.region.fetch import Fetcher
-from holdfast.region.node_state import Model, State
+from holdfast.region.node_networks import Model
+from holdfast.region.node_state import State
 
 RETRY_S = 2.0
+REFUSED_KEPT = 64
 
 
 class NodeReleases:
-    """Keeps the newest good release in use."""
+    """Keeps the newest good release of each rung in use."""
 
     def __init__(self, state: State, fetcher: Fetcher) -> None:
         self._state = state
         self._fetcher = fetcher
-        self.newest: Release | None = None
+        self.newest: Release | None = None  # of LINEAR
+        self._linear = ""  # the digest of LINEAR's that was taken up last
+        self._refused: dict[str, None] = {}
+        self._base: tuple[str, object] | None = None
         self._news = asyncio.Event()
 
-    def hear(self, release: Release) -> None:
-        """Note a release; the one that learned from the newest entry wins, the stamp breaks ties."""
+    def hear(self, release: Release | Rollout) -> None:
+        """Note a release or rollout. Of LINEAR's, what learned from the newest entry wins, the stamp breaks ties."""
+        if release.rung == RUNG:
+            if self._state.networks.line.hear(release):
+                self._news.set()
+            return
         newest = self.newest
-        if newest is None or (release.learned_to, release.stamp) > (newest.learned_to, newest.stamp):
+        if isinstance(release, Release) and (
+            newest is None or (release.learned_to, release.stamp) > (newest.learned_to, newest.stamp)
+        ):
             self.newest = release
             self._news.set()
 
+    def heard(self) -> list[Release | Rollout]:
+        """Return the entries that a snapshot must hear again to stand where this one does."""
+        line = self._state.networks.line
+        return [*([self.newest] if self.newest else []), *line.releases.values(), *line.steps]
+
     async def keep(self) -> None:
-        """Swap to the newest release, for ever."""
+        """Swap to the newest releases, for ever."""
         while True:
             await self._news.wait()
             self._news.clear()
-            release = self.newest
-            assert release is not None
             try:
-                blob = await self._fetcher.get(Class.PERSONAL, release.sha)
-                model = await asyncio.to_thread(linear.load, blob)
-            except Broken:  # the learner's gate should have stopped it; ours does, and the old model goes on
-                self._state.count("releases_refused")
-                continue
+                await self._take_linear()
+                for release in self._state.networks.wanted():
+                    if release.sha not in self._refused:
+                        await self._take_network(release)
+                self._state.networks.drop()
             except Degraded:
                 self._news.set()
                 await asyncio.sleep(RETRY_S)
-                continue
-            predict = linear.Linear(model, self._state.world.catalogue, release.sha)
-            self._state.model = Model(predict, release.sha, release.learned_to, release.examples, release.figures)
-            self._state.count("releases")
+
+    async def _take_linear(self) -> None:
+        release, state = self.newest, self._state
+        if release is None or release.sha == self._linear:
+            return
+        try:
+            blob = await self._fetcher.get(Class.PERSONAL, release.sha)
+            model = await asyncio.to_thread(linear.load, blob)
+        except Broken:  # the learner's gate should have stopped it; ours does, and the old model goes on
+            state.count("releases_refused")
+            self._linear = release.sha
+            return
+        predict = linear.Linear(model, state.world.catalogue, release.sha)
+        state.model = Model(predict, release.sha, release.learned_to, release.examples, release.figures)
+        state.networks.follow_linear(predict)
+        self._linear = release.sha
+        state.count("releases")
+
+    async def _take_network(self, release: Release) -> None:
+        state = self._state
+        try:
+            blob = await self._fetcher.get(Class.PERSONAL, release.sha)
+            node_networks.prepare(state.home)
+            model = await asyncio.to_thread(node_networks.load, blob, await self._base_of(blob))
+            full = await asyncio.to_thread(node_networks.module)
+            like = state.networks.serving or state.networks.held.get(state.networks.line.trial)
+            network = full.Full(
+                model, state.world.catalogue, state.model.predict if state.model else None, release.sha,
+                like.predict if like else None,
+            )  # fmt: skip
+            await asyncio.to_thread(node_networks.warm, network, release.figures.get("probe"))
+        except Broken as e:
+            telemetry.logger().warning("a network is refused here", sha=release.sha, why=str(e))
+            state.count("releases_refused")
+            self._refused[release.sha] = None
+            while len(self._refused) > REFUSED_KEPT:
+                del self._refused[next(iter(self._refused))]
+            return
+        network.linear = state.model.predict if state.model else None  # the newest, should it have changed meanwhile
+        network.refresh()
+        state.networks.held[release.sha] = Model(
+            network, release.sha, release.learned_to, release.examples, release.figures
+        )
+        state.count("networks")
+
+    async def _base_of(self, blob: bytes) -> object | None:
+        """The whole release that a change builds upon; kept, because the next change builds upon it too."""
+        sha = await asyncio.to_thread(node_networks.base_of, blob)
+        if not sha:
+            return None
+        if self._base is None or self._base[0] != sha:
+            whole = await self._fetcher.get(Class.PERSONAL, sha)
+            self._base = (sha, await asyncio.to_thread(node_networks.load, whole, None))
+        return self._base[1]

@@ -26,7 +26,7 @@ from holdfast.adapters import telemetry
 from holdfast.adapters.log import LogClient
 from holdfast.core import asks
 from holdfast.core.classes import Class, parse_chain
-from holdfast.core.entries import AnyEntry, Incident, Policy, Release, Snapshot, encode
+from holdfast.core.entries import AnyEntry, Incident, Policy, Release, Rollout, Snapshot, encode
 from holdfast.core.errors import Degraded
 from holdfast.core.feed import snapshot
 from holdfast.core.feed.world import World
@@ -138,7 +138,7 @@ class NodeSnapshots:
     async def _noted_now(self) -> dict[Class, _Blob]:
         """What the rooms noted, as entries that they will hear again, each in the class it came in."""
         noted = self._noted
-        personal = _Blob(heard=[noted.releases.newest] if noted.releases.newest else [])
+        personal = _Blob(heard=list(noted.releases.heard()))
         for rows in snapshot.sliced(noted.counts.viewers()):
             personal.viewers.append(msgspec.Raw(encode(rows)))
             await asyncio.sleep(0)
@@ -262,7 +262,7 @@ class NodeSnapshots:
                 match entry:
                     case Policy():
                         noted.rulings.hear(entry)
-                    case Release():
+                    case Release() | Rollout():
                         noted.releases.hear(entry)
                     case Incident():
                         state.incidents.append(entry)

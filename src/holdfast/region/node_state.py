@@ -23,30 +23,15 @@ from holdfast.core.classes import Class
 from holdfast.core.entries import Incident
 from holdfast.core.errors import Degraded
 from holdfast.core.feed.ladder import Ladder, Rung
-from holdfast.core.feed.predict import Predict
-from holdfast.core.feed.shapes import ModelFacts, SlateItem
+from holdfast.core.feed.shapes import SlateItem
 from holdfast.core.feed.world import World
 from holdfast.core.hlc import Hlc
+from holdfast.region.node_networks import Model, Networks
 
 RATE_WINDOW_S = 10  # rates are over the last ten seconds
 LATENCIES_KEPT = 2000
 INCIDENTS_KEPT = 50
 FOLD_WAIT_S = 2.0  # a fold follows its fsync within 20-100 ms; the answer must not hang on a fold that is behind
-
-
-@dataclass(slots=True)
-class Model:
-    """A released model in use. `learned_to`: newest stamp it learned from, µs."""
-
-    predict: Predict
-    release: str
-    learned_to: int
-    examples: int
-    figures: dict[str, float]
-
-    def facts(self, now_us: int) -> ModelFacts:
-        """The model as a slate names it."""
-        return ModelFacts(self.release, round((now_us - self.learned_to) / 1e6, 1), self.figures)
 
 
 @dataclass(slots=True)
@@ -112,7 +97,8 @@ class State:
         self.folded: asks.Have = {}  # chain -> epoch -> newest block folded
         self._readers: list[tuple[asks.Acked, asyncio.Future[None]]] = []
         self.folding = False  # True once the folds have caught up with the log
-        self.model: Model | None = None
+        self.model: Model | None = None  # of LINEAR
+        self.networks = Networks()
         self.shelf: list[SlateItem] = []
         self.ladder = Ladder(Rung.SHELF, self.now_s(), self.now_s())
         self.incidents: deque[Incident] = deque(maxlen=INCIDENTS_KEPT)

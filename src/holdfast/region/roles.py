@@ -37,6 +37,7 @@ NAMES = tuple(role.name for role in ROLES)
 
 ENV = {  # one thread each for numpy's BLAS: thirteen processes share two cores
     "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",  # and one for JAX
 }  # fmt: skip
 
 

@@ -1,0 +1,161 @@
+"""Examples: what a slate and what was done with it become, and what does not teach."""
+
+import numpy as np
+import pytest
+from town import Town
+
+from holdfast.core.entries import Follow, Like, Skip, View
+from holdfast.core.feed.ladder import Rung
+from holdfast.model import examples, ranker, signals
+from holdfast.model.examples import HEAD, HOURLY_MAX, LATE_US, SETTLE_US, Stay
+
+
+@pytest.fixture
+def town() -> Town:
+    return Town(clips=60, viewers=6)
+
+
+def served(town: Town, viewer: str = "v", held: bool = False):
+    """A slate of eight, of a viewer and request such that it is held out or not."""
+    for k in range(200):
+        result = town.ask(viewer, Rung.REGIONAL, request=f"r{k}-{town.now}")
+        if (examples.fnv64(f"{viewer}/{result.viewer.slate}") % examples.HOLD_OUT == 0) is held:
+            return town.serve(result)
+    raise AssertionError("no such slate")
+
+
+def view(town: Town, slate, at: int, dwell_ms: int = 6000, viewer: str = "v") -> View:
+    entry = View(**town.id(viewer), item=slate.items[at], dwell_ms=dwell_ms, duration_ms=6000, slate=slate.slate)
+    town.take(entry)
+    return entry
+
+
+def pass_time(town: Town, us: int = SETTLE_US) -> None:
+    town.now += us
+    town.publish(f"later-{town.now}", ["theme-0"], "c")
+
+
+def test_the_heads_are_the_rankers() -> None:
+    assert examples.HEADS == ranker.HEADS
+
+
+def test_a_showing_settles_and_is_one_example(town: Town) -> None:
+    slate = served(town)
+    view(town, slate, 2)
+    town.take(Like(**town.id("v"), item=slate.items[2]))
+    assert not list(town.examples.emptied())
+    pass_time(town)
+    (unit,) = town.examples.emptied()
+    labels = unit.labels[0]
+    assert labels[HEAD["long"]] == labels[HEAD["like"]] == 1 and labels[HEAD["skip"]] == labels[HEAD["share"]] == 0
+    assert unit.weights[0, HEAD["comment"]] == 0 < unit.weights[0, HEAD["long"]]
+    assert signals.floats(unit.fixed)[0, -1] == pytest.approx(np.log(3), abs=1e-3)  # it stood third
+    before = signals.unpack(slate.signals, 8)
+    assert before is not None and (unit.fixed[0, :-1] == before[2, :-1]).all()
+
+
+def test_a_late_act_corrects_alone_and_only_within_the_window(town: Town) -> None:
+    slate = served(town)
+    view(town, slate, 0)
+    view(town, slate, 1)
+    pass_time(town)
+    assert sum(len(u.rows) for u in town.examples.emptied()) == 2
+    town.take(Like(**town.id("v"), item=slate.items[0]))
+    town.take(Like(**town.id("v"), item=slate.items[0]))  # said twice, taught once
+    (late,) = town.examples.emptied()
+    assert late.labels[0].sum() == 1 and late.labels[0, HEAD["like"]] == 1
+    assert (late.weights[0] > 0).sum() == 1
+    pass_time(town, LATE_US + 1)
+    served(town, "other")
+    town.take(Like(**town.id("v"), item=slate.items[1]))
+    assert not list(town.examples.emptied())
+
+
+def test_loops_zero_plays_skips_follows_and_repeats(town: Town) -> None:
+    slate = served(town)
+    view(town, slate, 0, 14_000)
+    view(town, slate, 1, 0)
+    view(town, slate, 2, 500)
+    view(town, slate, 2, 6000)  # again: the longest counts, once
+    view(town, slate, 3, 3000)
+    town.take(Skip(**town.id("v"), item=slate.items[3], slate=slate.slate))
+    row = town.catalogue.items.of[slate.items[0]]
+    creator = town.catalogue.creators.all[town.catalogue.creator[row]]
+    view(town, slate, 4, 3000)
+    town.take(Follow(**town.id("v"), creator=creator))
+    pass_time(town)
+    rows, labels, weights = {}, {}, {}
+    for unit in town.examples.emptied():
+        for i, r in enumerate(unit.rows.tolist()):
+            name = town.catalogue.items.all[r]
+            rows[name], labels[name], weights[name] = i, unit.labels[i], unit.weights[i]
+    a, b, c, d, _ = slate.items[:5]
+    assert len(rows) == 5
+    assert labels[a][HEAD["long"]] == labels[c][HEAD["long"]] == 1 and labels[a][HEAD["follow"]] == 1
+    assert labels[b][HEAD["skip"]] == labels[d][HEAD["skip"]] == 1 and labels[b][HEAD["long"]] == 0
+    assert weights[b][0] == pytest.approx(weights[c][0] * examples.ZERO_SHARE)
+    assert labels[a][HEAD["stay"]] > labels[d][HEAD["stay"]] > labels[b][HEAD["stay"]]
+
+
+def test_what_does_not_teach(town: Town) -> None:
+    slate = served(town)
+    entry = view(town, slate, 0)
+    town.examples.take(entry)  # folded before
+    view(town, slate, 1, viewer="stranger")  # of somebody else's slate
+    town.take(View(**town.id("v"), item=slate.items[2], dwell_ms=6000, slate="no-such-slate"))
+    town.take(View(**town.id("v"), item="clip-not-in-the-slate", dwell_ms=6000, slate=slate.slate))
+    pass_time(town)
+    assert [len(u.rows) for u in town.examples.emptied()] == [1]
+
+
+def test_a_held_out_slate_is_judged_by_and_never_trained_on(town: Town) -> None:
+    slate = served(town, held=True)
+    view(town, slate, 0)
+    view(town, slate, 1, 300)
+    pass_time(town, LATE_US + 1)
+    served(town, "other")
+    assert not list(town.examples.emptied())
+    (example,) = town.examples.judged
+    assert example.long.tolist() == [True, False] and example.telling and example.fixed is not None
+
+
+def test_a_scripts_clicks_stop_counting(town: Town) -> None:
+    clicks = 0
+    while clicks < HOURLY_MAX + 40:
+        slate = served(town, "bot")
+        for at in range(len(slate.items)):
+            view(town, slate, at, viewer="bot")
+            clicks += 1
+    pass_time(town)
+    assert HOURLY_MAX - 40 < sum(len(u.rows) for u in town.examples.emptied()) <= HOURLY_MAX
+
+
+def test_a_lower_rungs_slate_weighs_less(town: Town) -> None:
+    town.round(Rung.REGIONAL)
+    list(town.examples.emptied())
+    found = {}
+    for rung in (Rung.REGIONAL, Rung.LINEAR):
+        for k in range(200):
+            result = town.ask("w", rung, request=f"{rung}{k}")
+            if examples.fnv64(f"w/{result.viewer.slate}") % examples.HOLD_OUT:
+                break
+        view(town, town.serve(result), 0, viewer="w")
+        pass_time(town)
+        found[result.rung] = next(iter(town.examples.emptied())).weights[0, 0]
+    assert 0 < found[Rung.REGIONAL] < found[Rung.LINEAR]
+
+
+def test_the_history_here_is_the_one_that_was_served(town: Town) -> None:
+    for _ in range(3):
+        town.round(Rung.REGIONAL)
+    assert town.examples.agreed[0] == town.examples.agreed[1] == 18
+
+
+def test_stay_is_a_quantile_among_videos_of_like_length() -> None:
+    stay = Stay()
+    for k in range(400):
+        stay.quantile(1000 + 20 * (k % 200), 6000)
+        stay.quantile(10_000 + 200 * (k % 200), 60_000)
+    assert stay.quantile(3000, 6000) == pytest.approx(0.5, abs=0.15)
+    assert stay.quantile(30_000, 60_000) == pytest.approx(0.5, abs=0.15)
+    assert stay.quantile(4900, 6000) > 0.8 > 0.2 > stay.quantile(1000, 6000)
