@@ -36,7 +36,7 @@ from holdfast.core.feed.snapshot import freeze, thaw
 from holdfast.core.feed.world import World
 
 DAY_US = 86_400 * 10**6
-NOT_STATE = {"_takes", "_capacity", "version", "_allowed", "made"}  # how it works, not what it knows
+NOT_STATE = {"_takes", "_capacity", "version", "_allowed", "made", "_lengths"}  # how it works, not what it knows
 
 
 def dump(thing, n=None):

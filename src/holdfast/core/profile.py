@@ -13,6 +13,8 @@ from bisect import insort
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
+
 SEEN_KEPT = 20_000  # items per viewer; a heavy viewer's month
 EVENTS_KEPT = 50  # as the request's context
 SERVED_KEPT = 8  # slates still thought to be in the viewer's hand
@@ -21,9 +23,8 @@ TOLD_KEPT = 300  # tags and creators a viewer has spoken of; more than a person 
 UNDO_US = 600 * 1_000_000  # ten minutes to take a reset back, then what it laid aside is dropped
 
 
-@dataclass(order=True, slots=True)
-class Event:
-    """One act of a viewer. Ordered by stamp."""
+class Event(msgspec.Struct, order=True, gc=False):
+    """One act of a viewer. Ordered by stamp. There are millions, so it is small and no business of the collector's."""
 
     stamp: int
     row: int

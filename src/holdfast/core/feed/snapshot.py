@@ -270,6 +270,9 @@ def _put(world: World, piece: Any) -> None:
             column[:] = np.frombuffer(piece.data, column.dtype.newbyteorder("<"), c.n)
         case _Profiles():
             world.profiles.update(piece.rows)
+            for _, profile in piece.rows:
+                for event in profile.events:
+                    event.dwell_ms, event.duration_ms = world.same(event.dwell_ms), world.same(event.duration_ms)
         case _Folded():
             world.folded.update(piece.rows)
         case _Rates():
