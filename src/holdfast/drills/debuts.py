@@ -19,8 +19,10 @@ so is free of the noise between viewers; unlike the hold-out arm it does not see
 95 %, over viewers drawn again with replacement.
 """
 
+import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,8 +80,21 @@ class Fate:
     late: int = 0
 
 
+@dataclass(slots=True)
+class Outcome:
+    """What an hour left behind: fates by item; by viewer [expected long views, showings] until the first approval, and
+    from then on; of each slate with debuts the chance of long views with them and without; slates in all."""
+
+    fates: dict[str, Fate] = field(default_factory=dict[str, Fate])
+    before: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    hits: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    paired: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    slates: int = 0
+    newcomers: dict[str, float] = field(default_factory=dict[str, float])
+
+
 class Debuts(Hour):
-    """The hour, and what became of each new video and of each viewer's hit rate."""
+    """The hour, and its outcome."""
 
     def __init__(self, seed: int, *, lose: bool) -> None:
         crowd = Crowd(seed, [clip(seed, "old", k) for k in range(ESTABLISHED)])
@@ -94,12 +109,7 @@ class Debuts(Hour):
             self.at(self.start_us + int(second * S_US), "approve", k)
         if lose:
             self.at(self.start_us + HOUR_S // 2 * S_US, "lose", 0)
-        self.lost = lose
-        self.fates: dict[str, Fate] = {}
-        self.before: dict[str, list[float]] = {}  # viewer -> [expected long views, showings] until the first approval
-        self.hits: dict[str, list[float]] = {}  # the same from then on
-        self.slates = 0
-        self.paired: list[tuple[float, float]] = []  # chance of long views in a slate with debuts, and without
+        self.out = Outcome()
 
     def viewer(self, k: int) -> Viewer:
         wanted, n = k % ARM == 0, 0
@@ -107,18 +117,10 @@ class Debuts(Hour):
             n += 1
         return Viewer(f"viewer-{k}-{n}", self.crowd.viewer(k).moods)
 
-    def run(self, say: Say) -> "Debuts":
-        """Let it happen."""
-        begun = time.monotonic()
-        self.go(self.end_us)
-        name = f"world {self.seed}{', a region lost' if self.lost else ''}"
-        say(f"{name}: {figures([self])} in {time.monotonic() - begun:.0f} s")
-        return self
-
     def approve(self, k: int) -> None:
         made = self.fresh[k]
         self.publish(made, self.law.now_us)
-        self.fates[made.item] = Fate(self.law.now_us, made.item in self.crowd.bad)  # type: ignore[attr-defined]
+        self.out.fates[made.item] = Fate(self.law.now_us, made.item in self.crowd.bad)  # type: ignore[attr-defined]
 
     def chance_of(self, seat: Seat, item: str) -> float:
         """How likely this viewer watches this item long."""
@@ -127,19 +129,19 @@ class Debuts(Hour):
     def asked(self, seat: Seat, result: Result) -> None:
         if self.law.now_us < self.start_us or debut.held_out(seat.viewer.name):
             return
-        self.slates += 1
+        self.out.slates += 1
         if any(c.how == "debut" for c in result.chosen):
             ask = result.viewer.query.ask
             plain = self.law.ask(seat.region, seat.viewer.name, ask, frozenset({"debut"}))
             with_, without = (sum(self.chance_of(seat, c.item) for c in r.chosen) for r in (result, plain))
-            self.paired.append((with_, without))
+            self.out.paired.append((with_, without))
 
     def watched(self, seat: Seat, chosen: Chosen, did: Watch) -> None:
-        book = self.before if self.law.now_us < self.start_us else self.hits
+        book = self.out.before if self.law.now_us < self.start_us else self.out.hits
         tally = book.setdefault(seat.viewer.name, [0.0, 0.0])
         tally[0] += self.chance_of(seat, chosen.item)
         tally[1] += 1
-        fate = self.fates.get(chosen.item)
+        fate = self.out.fates.get(chosen.item)
         if fate is None:
             return
         fate.shown += 1
@@ -174,21 +176,32 @@ class Debuts(Hour):
         seat.seen.append(item)
 
 
-def run(seeds: int, say: Say) -> dict[str, Any]:
-    """Run the hour calm, and with a region lost, in `seeds` worlds each. See the module for the keys."""
+def live(seed: int, *, lose: bool) -> Outcome:
+    """Let one hour happen."""
+    hour = Debuts(seed, lose=lose)
+    hour.go(hour.end_us)
+    if not lose:
+        hour.out.newcomers = hour.newcomers()
+    return hour.out
+
+
+def run(worlds: int, say: Say) -> dict[str, Any]:
+    """Run the hour calm, and with a region lost, in so many worlds each. See the module for the keys."""
     begun = time.monotonic()
-    calm = [Debuts(seed, lose=False).run(say) for seed in range(seeds)]
-    lost = [Debuts(seed, lose=True).run(say) for seed in range(seeds)]
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, 2 * worlds)) as pool:
+        going = {lose: [pool.submit(live, seed, lose=lose) for seed in range(worlds)] for lose in (False, True)}
+        say(f"{2 * worlds} hours of an audience; each takes a minute of a core or more")
+        done = {lose: [one.result() for one in row] for lose, row in going.items()}
     return {
-        **figures(calm),
-        "one_region_lost": figures(lost),
-        "newcomer_hit_rate_by_events": calm[0].newcomers(),
-        "worlds": seeds,
+        **figures(done[False]),
+        "one_region_lost": figures(done[True]),
+        "newcomer_hit_rate_by_events": done[False][0].newcomers,
+        "worlds": worlds,
         "seconds": round(time.monotonic() - begun, 1),
     }
 
 
-def figures(hours: list[Debuts]) -> dict[str, Any]:
+def figures(hours: list[Outcome]) -> dict[str, Any]:
     """Return the figures over some worlds."""
     fates = [fate for hour in hours for fate in hour.fates.values()]
     good, bad = [f for f in fates if not f.bad], [f for f in fates if f.bad]
@@ -217,7 +230,7 @@ def figures(hours: list[Debuts]) -> dict[str, Any]:
     }
 
 
-def _cost(hours: list[Debuts]) -> tuple[float, float, float]:
+def _cost(hours: list[Outcome]) -> tuple[float, float, float]:
     """Return by what share the others' hit rate is below the hold-out arm's, and its interval."""
     rows: list[tuple[float, float, float, float]] = []  # weight, hit rate, before, of the hold-out arm
     for hour in hours:
