@@ -95,6 +95,10 @@ def test_nobody_reaches_across_by_name(rig: Rig, keys: dict[str, str]) -> None:
         put = call(rig, EAST, "PUT", "/v1/items", {"items": [{"item": item}]}, bearer=key)
         view = tell(rig, key, {"kind": "view", "viewer": "x", "outbox": 1, "item": item, "dwell_ms": 1})
         assert (put.status, view.status) == (422, 422)
+    maker = {"items": [{"item": "mine", "creator": "acme:band-1"}]}
+    refused = call(rig, EAST, "PUT", "/v1/items", maker, bearer=keys["house"])
+    assert (refused.status, refused.json["field"]) == (409, "creator")
+    for key in (keys["beta"], keys["house"]):
         answer = call(rig, EAST, "POST", "/v1/feed", {"viewer": "x", "seen": [item]}, bearer=key)
         assert (answer.status, answer.json["field"]) == (422, "seen")
     beta = {"entries": [{"kind": "like", "viewer": "x", "outbox": 2, "stamp": stamp, "item": "song-0"}]}

@@ -28,6 +28,7 @@ from holdfast.adapters.http.ports import Caller
 from holdfast.adapters.media import UPLOAD_BYTES_MAX
 from holdfast.core.entries import Publication
 from holdfast.core.errors import Degraded, Refused
+from holdfast.core.tenants import SEPARATOR
 from holdfast.region.upload_files import About, UploadFiles
 
 OPEN_PER_OWNER_MAX = 24  # a person sends a handful at once; more is a flood
@@ -171,13 +172,15 @@ def item_of(publisher: str, key: str) -> str:
 
 
 def refuse_persons(item: str, creator: str) -> None:
-    """Raise Refused if a team gives its item a name that belongs to people."""
+    """Raise Refused if a key of the platform gives its item a name that belongs to people, or to a tenant."""
     if item.startswith(PERSONS_ITEM):
         raise Refused(f"`{item}` would be a person's video", field="item", code="conflict",
                       hint=f"begin it otherwise than `{PERSONS_ITEM}`")
     if creator.startswith(PERSON):
         raise Refused(f"`{creator}` would be a person", field="creator", code="conflict",
                       hint=f"begin it otherwise than `{PERSON}`")
+    if SEPARATOR in creator:
+        raise Refused(f"`{creator}` would be a tenant's", field="creator", code="conflict", hint="leave the colon out")
 
 
 def tags_of(text: str) -> list[str]:
