@@ -246,7 +246,9 @@ def bench_debuts(*, worlds: int = 1, json: Json = False) -> None:
 
 
 @bench.command(name="context")
-def bench_context(source: Path | None = None, *, limit: int = 20_000, seed: int = 0, json: Json = False) -> None:
+def bench_context(
+    source: Path | None = None, *, limit: int = 20_000, lag: float = 30.0, seed: int = 0, json: Json = False
+) -> None:
     """What the request's context is worth when a region is lost: hit rate and repeats with and without it.
 
     Parameters
@@ -255,10 +257,14 @@ def bench_context(source: Path | None = None, *, limit: int = 20_000, seed: int 
         the kuairand-pure directory; without it a synthetic audience.
     limit
         impressions of the log to replay.
+    lag
+        seconds by which the regions hear of each other.
     """
     from holdfast.cli import figures
 
-    figures.context(source, limit, seed, json)
+    if limit < 1 or lag < 0:
+        raise Refused("--limit counts from 1, --lag from 0", field="limit", hint="--limit 20000 --lag 30")
+    figures.context(source, limit, lag, seed, json)
 
 
 @bench.command(name="peeking")

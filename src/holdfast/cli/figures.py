@@ -37,10 +37,10 @@ def debuts(worlds: int, json: bool) -> None:
     words.show(run(worlds, _say), json, title="debuts")
 
 
-def context(source: Path | None, limit: int, seed: int, json: bool) -> None:
+def context(source: Path | None, limit: int, lag_s: float, seed: int, json: bool) -> None:
     from holdfast.drills.context import run
 
-    words.show(run(source, limit, seed, _say), json, title="context")
+    words.show(run(source, limit, lag_s, seed, _say), json, title="context")
 
 
 def peeking(runs: int, json: bool) -> None:

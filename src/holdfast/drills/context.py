@@ -1,8 +1,8 @@
 """What the request's own memory is worth when a region is lost: `holdfast bench context [DIR]`.
 
 Replication is the slow path, the request the fast one: a device brings along its last events and what it has seen. Two
-regions, LAG_S apart, in virtual time; one of them is lost half-way. Everything is asked twice, with the device's memory
-in the request and without, of the same regions at the same moment.
+regions, `lag_s` apart, in virtual time; one of them is lost half-way. Everything is asked twice, with the device's
+memory in the request and without, of the same regions at the same moment.
 
 With the KuaiRand log (DIR): before each long view of it the viewer's region is asked for twenty videos; a hit is when
 the video is among them, a repeat is a video of the twenty that the viewer has seen.
@@ -34,9 +34,7 @@ from holdfast.drills.jurisdiction import S_US, Jurisdiction
 from holdfast.drills.kuairand import Shown
 from holdfast.drills.world import World
 
-LAG_S = 30.0
 AT = 20
-LIMIT = 20_000  # impressions of the log
 LEARN_EVERY = 2_000  # impressions between two solves
 AFTER_S = 3600
 HALF_HOUR_S = 1800
@@ -69,11 +67,14 @@ class Asked:
         }  # fmt: skip
 
 
-def run(source: Path | None, limit: int, seed: int, say: Say) -> dict[str, Any]:
-    """Replay the log, or let the synthetic audience live. → `{…: {asked, hit_rate, repeat_share, hit_rate_gain}}`"""
+def run(source: Path | None, limit: int, lag_s: float, seed: int, say: Say) -> dict[str, Any]:
+    """Replay the log, or let the synthetic audience live, with regions `lag_s` apart.
+
+    → `{at_home | behind | after_loss | first_slate_after_loss: {asked, hit_rate, repeat_share, hit_rate_gain}}`
+    """
     begun = time.monotonic()
-    found = Loss(seed).run(say) if source is None else Replay(source, limit, seed).run(say)
-    return {**{name: asked.figures() for name, asked in found.items()}, "lag_s": LAG_S,
+    found = Loss(seed, lag_s).run(say) if source is None else Replay(source, limit, seed, lag_s).run(say)
+    return {**{name: asked.figures() for name, asked in found.items()}, "lag_s": lag_s,
             "seconds": round(time.monotonic() - begun, 1)}  # fmt: skip
 
 
@@ -83,8 +84,8 @@ def run(source: Path | None, limit: int, seed: int, say: Say) -> dict[str, Any]:
 class Loss(Hour):
     """Half an hour of an audience; then a region is lost, and each of its viewers asks the other for a slate."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(World(seed, [clip(seed, "old", k) for k in range(ESTABLISHED)]), seed, LAG_S)
+    def __init__(self, seed: int, lag_s: float) -> None:
+        super().__init__(World(seed, [clip(seed, "old", k) for k in range(ESTABLISHED)]), seed, lag_s)
         self.first = Asked()
 
     def run(self, say: Say) -> dict[str, Asked]:
@@ -136,10 +137,10 @@ class Device:
 class Replay:
     """The log in time order, its viewers spread over two regions by their number."""
 
-    def __init__(self, source: Path, limit: int, seed: int) -> None:
+    def __init__(self, source: Path, limit: int, seed: int, lag_s: float) -> None:
         self.source = source
         self.log = kuairand.impressions(source, limit)
-        self.law = Jurisdiction(list(REGIONS), LAG_S, seed)
+        self.law = Jurisdiction(list(REGIONS), lag_s, seed)
         self.devices: dict[int, Device] = {shown.user: Device() for shown in self.log}
         self.lost_us = 0
         self.found = {"at_home": Asked(), "behind": Asked(), "after_loss": Asked()}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 from rig import Stage
 
+from holdfast.core.feed import chance
 from holdfast.core.feed.diversity import Spread
 from holdfast.core.feed.slate import DRAWN_FROM, DRAWN_PLACE, POOL, Course, choose
 
@@ -71,3 +72,19 @@ def test_the_draw_is_uniform_over_the_best_left_and_says_its_chance():
 
 def test_nothing_gives_nothing():
     assert choose(np.zeros(0, np.int64), np.zeros(0), C, Course(10, 1)) == []
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_one_draw_is_the_draw_of_an_array_of_one(draw, salt):
+    assert chance.uniform_one(draw, salt) == chance.uniform(draw, np.array([salt], np.uint64))[0]
+
+
+def test_a_drawn_twin_is_not_shown():
+    stage = Stage(0)
+    for k in range(12):
+        stage.publish(f"copy-{k}", tags=["t"])
+    for k in range(12):
+        stage.world.catalogue.publications[k].caption = "the same"
+    c = stage.world.catalogue
+    picks = [choose(np.arange(12), np.linspace(1, 0, 12), c, Course(12, seed)) for seed in range(5)]
+    assert all(p.how == "best" for slate in picks for p in slate)

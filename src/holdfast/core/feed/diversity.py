@@ -44,9 +44,8 @@ def twins(catalogue: Catalogue, row: int) -> tuple[object, ...]:
     p = catalogue.publications[row]
     if p is None:
         return ()
-    said = (p.creator, " ".join(p.caption.casefold().split()))
-    media = tuple(sha for sha, _ in p.media.segments) if p.media else ()
-    return ((said,) if said[1] else ()) + ((media,) if media else ())
+    said = ((p.creator, " ".join(p.caption.casefold().split())),) if p.caption and not p.caption.isspace() else ()
+    return (*said, tuple(sha for sha, _ in p.media.segments)) if p.media else said
 
 
 class Spread:
@@ -83,7 +82,7 @@ class Spread:
 
     def twin(self, i: int) -> bool:
         """Say whether the slate holds a twin of candidate `i`."""
-        return any(mark in self._marks for mark in twins(self._catalogue, int(self._rows[i])))
+        return not self._marks.isdisjoint(twins(self._catalogue, int(self._rows[i])))
 
     def cost(self, i: int) -> float:
         """Return what likeness to the slate so far costs candidate `i`."""

@@ -104,7 +104,12 @@ def _first(debuts: Iterable[int], taken: set[int], spread: Spread) -> int | None
 
 
 def _drawn(order: list[int], taken: set[int], spread: Spread, draw: int) -> Pick | None:
-    """Draw one of the best that are left, twins aside; the rules of spacing would make the chances unequal."""
+    """Draw one of the best that are left; the rules of spacing would make the chances unequal, so they do not hold here.
+
+    A twin is not shown even so: then nothing was drawn, and every other one still had the chance it is logged with.
+    """
     left = [i for i in order if i not in taken][:DRAWN_FROM]
-    left = [i for i in left if not spread.twin(i)]
-    return Pick(left[chance.pick(draw, len(left))], "drawn", 1.0 / len(left)) if len(left) > 1 else None
+    if len(left) < 2:
+        return None
+    at = left[chance.pick(draw, len(left))]
+    return None if spread.twin(at) else Pick(at, "drawn", 1.0 / len(left))
