@@ -71,7 +71,7 @@ def recipe_for(split: Split, tags: Array | None) -> tuple[Shape, Plan]:
     if median >= LONG:
         return shape_for(split.items, attributes, 64, 64, 2), Plan(rows=48, peak=3e-3)
     return shape_for(split.items, attributes, 32, 64, 2), Plan(
-        rows=64, peak=1e-3, recipe=Recipe(decay=0.1, dropout=0.5)
+        rows=32, peak=2e-3, recipe=Recipe(decay=0.1, dropout=0.5)
     )
 
 
