@@ -9,8 +9,9 @@ nothing has to be aged.
 This fold owns its state and changes it in place. It is handed entries that `feed.world` has already found to be new.
 """
 
+from array import array
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ Totals = tuple[int, str, int, int, int, int]  # stamp, device, outbox of who sai
 ITEMS_MAX = 1_000_000  # rows a node keeps (about 250 bytes each); beyond that, partition (docs/scale)
 UNPUBLISHED_MAX = ITEMS_MAX // 4  # rows of names that no publication bears; an invented name may not take them all
 TENANT_UNPUBLISHED_MAX = UNPUBLISHED_MAX // 8  # of those, by one tenant: it may not take the others' room
+KEPT_MAX = 64  # answers about the whole catalogue: at most 8 MB each, most 1
 TAGS_PER_ITEM = 12  # entries.Publication allows no more
 HEAT_HALF_LIFE_US = 12 * 3600 * 1_000_000  # "now": of 1, 2, 4, 8, 12, 24 h, 4 to 12 foresee most on KuaiRand
 SHIFT_MAX = 200.0  # powers of two the landmark may lag behind; float64 holds 1023
@@ -120,11 +122,14 @@ class Catalogue:
         self.publications: list[Publication | None] = []
         self.unpublished = 0  # rows that only deeds or rulings named so far
         self.unpublished_of: dict[int, int] = {}  # … by tenant
+        self._kept: dict[bytes, Array] = {}
+        self._kept_of = -1  # the version they were made of
         self.cases: dict[int, Case] = {}
         self.landmark_us = 0
         self.newest_us = 0
         self.version = 0  # changes when an item appears, is ruled, published or taken back
         self.made: dict[int, list[int]] = {}  # creator -> rows, ascending
+        self.tagged: dict[int, array[int]] = {}  # tag -> rows, ascending
         self._allowed: tuple[int, Array] = (-1, np.zeros(0, bool))  # as of which version
         self.retracted: dict[int, dict[str, int]] = {}  # item -> device -> newest stamp
         self.foreign: dict[tuple[str, int], Totals] = {}  # (jurisdiction, item) -> newest totals heard
@@ -204,11 +209,19 @@ class Catalogue:
                 self._unmade(row)
             insort(self.made.setdefault(creator, []), row)
             self.creator[row] = creator
-        self.tag_rows[row] = -1
-        tenant = tenant_of(entry.item)
-        for i, tag in enumerate(dict.fromkeys(entry.tags)):
-            self.tag_rows[row, i] = self.tags.number(tag_in(tenant, tag))
+        self._tag(row, [self.tags.number(tag_in(tenant_of(entry.item), tag)) for tag in dict.fromkeys(entry.tags)])
         self._set_live(row)
+
+    def _tag(self, row: int, tags: list[int]) -> None:
+        before = {int(t) for t in self.tag_rows[row] if t >= 0}
+        self.tag_rows[row] = -1
+        self.tag_rows[row, : len(tags)] = tags
+        for tag in before.difference(tags):
+            self.tagged[tag].remove(row)
+            if not self.tagged[tag]:
+                del self.tagged[tag]
+        for tag in set(tags) - before:
+            insort(self.tagged.setdefault(tag, array("i")), row)
 
     def _unmade(self, row: int) -> None:
         """The row is to be another creator's."""
@@ -313,6 +326,22 @@ class Catalogue:
     def made_by(self, creators: Iterable[int]) -> Array:
         """Return int64: the rows published by any of these creators, ascending."""
         return np.sort(np.array([row for creator in creators for row in self.made.get(creator, ())], np.int64))
+
+    def having(self, tag: int) -> Array:
+        """Return int64 rows published with a tag, by its number: what a scan of `tag_rows` finds, ascending."""
+        return np.array(self.tagged.get(tag, ()), np.int64)
+
+    def kept(self, key: bytes, make: Callable[[], Array]) -> Array:
+        """Return what `make` makes of this version of the catalogue; the newest KEPT_MAX answers are kept for it."""
+        if self._kept_of != self.version:
+            self._kept.clear()
+            self._kept_of = self.version
+        found = self._kept.get(key)
+        if found is None:
+            if len(self._kept) >= KEPT_MAX:
+                del self._kept[next(iter(self._kept))]
+            found = self._kept[key] = make()
+        return found
 
     def of_tenant(self, tenant: str) -> Array:
         """Return bool[n]: items of this tenant; none for a tenant that nothing here belongs to."""

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 from rig import S, Stage, items
@@ -212,3 +214,14 @@ def test_the_future_cannot_be_forgotten():
     stage.world.apply(Reset(**stage.id("v"), before=stage.now + 10**12))
     stage.view("v", "clip-1")
     assert len(stage.world.profiles["v"].events) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.sets(st.sampled_from("abcd"))), max_size=30))
+def test_the_index_of_tags_finds_what_a_scan_finds(publications):
+    stage = Stage(0)
+    for k, tags in publications:
+        stage.publish(f"clip-{k}", tags=sorted(tags))
+    c = stage.world.catalogue
+    for tag in range(len(c.tags.all)):
+        assert c.having(tag).tolist() == np.flatnonzero((c.tag_rows[: c.n] == tag).any(1)).tolist()

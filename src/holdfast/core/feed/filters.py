@@ -60,10 +60,11 @@ def _rows(members: "set[int] | dict[int, int]") -> Array:
 
 # name, filter → bool[n] of what passes, or None when this query does not ask for it. `ruled` (not live, not ruled here
 # or ruled away) comes before these, as `Stock.allowed`: it is the same for all.
-MASKS: tuple[tuple[str, Mask], ...] = (("rules", rules.mask), ("never", wishes.mask), ("feed", kinds.mask))
+MASKS: tuple[tuple[str, Mask], ...] = (("rules", rules.mask), ("feed", kinds.mask))
 # name, filter → int64 rows to remove; the order is the order of blame: a video removed by two is put down to the first
 LISTS: tuple[tuple[str, Rows], ...] = (
     ("own", own),
+    ("never", wishes.never),
     ("hidden", hidden),
     ("excluded", excluded),
     ("seen", seen),

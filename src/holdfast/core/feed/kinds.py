@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.catalogue import Catalogue
-from holdfast.core.feed import rules, wishes
+from holdfast.core.feed import wishes
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.profile import Profile
 from holdfast.core.rulings import STRICTNESS
+from holdfast.core.tenants import tag_in
 
 if TYPE_CHECKING:
     from holdfast.core.feed.shapes import FeedRequest
@@ -79,7 +80,8 @@ def settle(ask: "FeedRequest", profile: Profile, catalogue: Catalogue, tenant: s
     if kind.name == "plain":
         return Asked(kind, kind.words)
     if kind.name == "topic":
-        only = rules.tagged([ask.topic], catalogue, tenant)
+        only = np.zeros(catalogue.n, bool)
+        only[catalogue.having(catalogue.tags.of.get(tag_in(tenant, ask.topic), -1))] = True
         if not (only & catalogue.allowed()).any():
             return Asked(TABLE["for_you"], f"No video about {ask.topic} is here yet, so this is For You.")
         return Asked(kind, kind.words.format(topic=ask.topic), only)
@@ -91,11 +93,10 @@ def settle(ask: "FeedRequest", profile: Profile, catalogue: Catalogue, tenant: s
 
 def followed(profile: Profile, catalogue: Catalogue) -> Array:
     """Return bool[n]: what may be shown of those the viewer follows (`limit` binds recommending to strangers only)."""
-    c, n = catalogue, catalogue.n
-    if not profile.follows:
-        return np.zeros(n, bool)
-    shown = c.live[:n] & (c.verdict[:n] >= 0) & (c.verdict[:n] <= STRICTNESS["limit"])
-    return shown & np.isin(c.creator[:n], profile.followed())
+    c, only = catalogue, np.zeros(catalogue.n, bool)
+    rows = c.made_by(profile.followed())
+    only[rows] = c.live[rows] & (c.verdict[rows] >= 0) & (c.verdict[rows] <= STRICTNESS["limit"])
+    return only
 
 
 def blind(profile: Profile) -> Profile:
@@ -119,8 +120,8 @@ def on_shelf(viewer: "Viewer", live: list[tuple[str, int]], world: "World") -> l
 
     The shelf is one list for all. If it holds nothing of the kind it is given whole, and the slate says so.
     """
-    known = set(wishes.unbanned(np.array([row for _, row in live], np.int64), viewer, world).tolist())
-    live = [(item, row) for item, row in live if row in known]
+    never = set(wishes.never(viewer, world).tolist())
+    live = [(item, row) for item, row in live if row not in never]
     only = viewer.asked.only
     if only is None:
         return live

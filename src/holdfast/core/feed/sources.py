@@ -127,13 +127,12 @@ def gather(
         rows = following(viewer, world)
         if eligible.allowed is not stock.allowed:  # a rule of this request holds for those one follows as well
             rows = rows[eligible.allowed[rows] | ~stock.allowed[rows]]
-        rows = wishes.unbanned(rows, viewer, world)
         found.append((FOLLOWING, rows[~marks[rows]][-most[FOLLOWING] :]))
     if retrieved is not None:  # a model is not trusted with what may be shown
         found.append((MODEL, retrieved[eligible.allowed[retrieved] & ~marks[retrieved]]))
     if viewer.wishes is not None:
-        rows = wishes.wanted(viewer.wishes, eligible.allowed, world.catalogue)
-        rows = rows[~marks[rows]]
+        rows = wishes.wanted(viewer.wishes, world.catalogue)
+        rows = rows[eligible.allowed[rows] & ~marks[rows]]
         found.append((TOLD, rows[np.argsort(-stock.heat[rows], kind="stable")][: most[TOLD]]))
     found.append((TRENDING, _warmest(eligible, stock, most[TRENDING])))
     if stock.debuts.urgent.size and not debut.held_out(viewer.query.viewer):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 LEVEL = {"more": 1.0, "less": -1.0}
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +62,13 @@ def read(profile: Profile, catalogue: Catalogue) -> Wishes | None:
     return found if said else None
 
 
-def mask(viewer: "Viewer", world: "World") -> Array | None:
-    """The filter `never`: bool[n] of what passes, None when nothing was ruled out."""
+def never(viewer: "Viewer", world: "World") -> Array:
+    """The filter `never`: int64 rows the viewer asked never to see."""
     wishes, c = viewer.wishes, world.catalogue
     if wishes is None or wishes.bans() is None:
-        return None
-    banned = np.isin(c.creator[: c.n], wishes.never_creators)
-    if wishes.never_tags:
-        banned |= np.isin(c.tag_rows[: c.n], wishes.never_tags).any(1)
-    return ~banned
-
-
-def unbanned(rows: Array, viewer: "Viewer", world: "World") -> Array:
-    """Return those of int64[K] rows that the filter `never` passes; −1, a row not known here, passes."""
-    passes = mask(viewer, world)
-    return rows if passes is None else rows[(rows < 0) | passes[rows]]
+        return _NONE
+    found = [c.made_by(wishes.never_creators), *(c.having(tag) for tag in wishes.never_tags)]
+    return np.unique(np.concatenate(found))
 
 
 def told(rows: Array, wishes: Wishes, catalogue: Catalogue) -> Array:
@@ -89,14 +82,10 @@ def told(rows: Array, wishes: Wishes, catalogue: Catalogue) -> Array:
     return np.clip(level, -1.0, 1.0)
 
 
-def wanted(wishes: Wishes, allowed: Array, catalogue: Catalogue) -> Array:
-    """Return int64 rows among bool[n] `allowed` that the viewer wants more of."""
-    c, n = catalogue, catalogue.n
+def wanted(wishes: Wishes, catalogue: Catalogue) -> Array:
+    """Return int64 rows that the viewer wants more of, each once."""
     tags = [tag for tag, level in wishes.tags.items() if level > 0]
     creators = [creator for creator, level in wishes.creators.items() if level > 0]
     if not tags and not creators:
-        return np.zeros(0, np.int64)
-    more = np.isin(c.creator[:n], creators)
-    if tags:
-        more |= np.isin(c.tag_rows[:n], tags).any(1)
-    return np.flatnonzero(more & allowed)
+        return _NONE
+    return np.unique(np.concatenate([catalogue.made_by(creators), *(catalogue.having(tag) for tag in tags)]))
