@@ -50,6 +50,9 @@ def trending(world: World, tenant: str, n: int, rules: Rules | None = None) -> l
     c = world.catalogue
     rows = np.flatnonzero(offered(world, tenant, rules))
     heat = c.heat(c.newest_us)[rows]
+    if rows.size > n:  # the warmest, in no order, with all that are as warm as the last of them
+        least = np.partition(heat, rows.size - n)[rows.size - n]
+        rows, heat = rows[heat >= least], heat[heat >= least]
     best = np.lexsort((-c.published[rows], -heat))[:n]
     words = ("New here.", "People here like it now.")
     return [Listed(int(rows[i]), round(float(heat[i]), 4), words[int(heat[i] > 0)]) for i in best.tolist()]
@@ -62,39 +65,39 @@ def similar(
     c = world.catalogue
     may = offered(world, tenant, rules)
     may[row] = False
-    jaccard, theirs = _in_common(world, row)
-    found = [np.flatnonzero(may & (theirs | (jaccard > 0)))]
+    mine, creator = [t for t in c.tag_rows[row].tolist() if t >= 0], int(c.creator[row])
+    found = [c.having(t) for t in mine] + [c.made_by([creator])]
     history = History(np.array([row], np.int32), np.ones(1, np.float32), ("like",))
     reading = predict.read([history]) if predict is not None and predict.parts == ("next",) else None
     if reading is not None:
         found.append(reading.retrieve(RETRIEVED, [Eligible(may, NONE)])[0][0])
     rows = np.unique(np.concatenate(found))
+    rows = rows[may[rows]]
+    jaccard, theirs = _jaccard(rows, mine, world), c.creator[rows] == creator
     follows: Array = np.zeros(rows.size, np.float32)
     if reading is not None and predict is not None and rows.size:
         follows = predict.trust * unit(np.maximum(reading.score([rows])[0][:, 0], 0.0))
-    score = follows + TAGS_WEIGHT * jaccard[rows] + CREATOR_WEIGHT * theirs[rows]
-    alike = score > 0
-    rows, score, follows = rows[alike], score[alike], follows[alike]
+    score = follows + TAGS_WEIGHT * jaccard + CREATOR_WEIGHT * theirs
     heat = HEAT_WEIGHT * unit(c.heat(c.newest_us)[rows])
-    best = np.lexsort((c.hashed[rows], -(score + heat)))[:n].tolist()
+    best = np.lexsort((c.hashed[rows], -(score + heat)))
+    best = best[score[best] > 0][:n].tolist()
     return [
         Listed(
             int(rows[i]), round(float(score[i] + heat[i]), 4),
-            _words(float(follows[i]), float(jaccard[rows[i]]), bool(theirs[rows[i]])),
+            _words(float(follows[i]), float(jaccard[i]), bool(theirs[i])),
         )
         for i in best
     ]  # fmt: skip
 
 
-def _in_common(world: World, row: int) -> tuple[Array, Array]:
-    """Return (float32[n] Jaccard index of the tags, bool[n] same creator) of every item with the one at `row`."""
-    c, n = world.catalogue, world.catalogue.n
-    mine = [t for t in c.tag_rows[row].tolist() if t >= 0]
-    common = np.isin(c.tag_rows[:n], mine).sum(1)
-    either = (c.tag_rows[:n] >= 0).sum(1) + len(mine) - common
-    creator = int(c.creator[row])
-    theirs = (c.creator[:n] == creator) & (creator >= 0)
-    return (common / np.maximum(either, 1)).astype(np.float32), theirs
+def _jaccard(rows: Array, tags: list[int], world: World) -> Array:
+    """Return float32[K]: the Jaccard index of each row's tags with these, by number."""
+    c = world.catalogue
+    wanted: Array = np.zeros(len(c.tags.all) + 1, np.int32)  # the last stands for "no tag", which is −1
+    wanted[tags] = 1
+    theirs = c.tag_rows[rows]
+    common = wanted[theirs].sum(1)
+    return (common / np.maximum((theirs >= 0).sum(1) + len(tags) - common, 1)).astype(np.float32)
 
 
 def _words(follows: float, jaccard: float, theirs: bool) -> str:

@@ -35,6 +35,7 @@ BOOST_MAX = 1.0
 
 Tags = Annotated[list[Tag], Meta(max_length=TAGS_MAX)]
 Creators = Annotated[list[Viewer], Meta(max_length=CREATORS_MAX)]
+_encode = msgspec.msgpack.Encoder().encode
 Boost = Annotated[float, Meta(ge=-BOOST_MAX, le=BOOST_MAX)]
 
 
@@ -54,7 +55,15 @@ class Rules(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
 
 
 def admits(rules: Rules, catalogue: Catalogue, tenant: str) -> Array:
-    """Return bool[n]: which rows these rules let come into question."""
+    """Return bool[n]: which rows these rules let come into question. Shared: not to be changed.
+
+    A team lays the same rules over every request, so the answer is kept until the catalogue changes.
+    """
+    key = b"rules\0" + tenant.encode() + b"\0" + _encode(rules)
+    return catalogue.kept(key, lambda: _admits(rules, catalogue, tenant))
+
+
+def _admits(rules: Rules, catalogue: Catalogue, tenant: str) -> Array:
     c, n = catalogue, catalogue.n
     asks: list[Array] = []
     if rules.any_tags:
@@ -79,8 +88,10 @@ def admits(rules: Rules, catalogue: Catalogue, tenant: str) -> Array:
 def tagged(tags: list[str], catalogue: Catalogue, tenant: str) -> Array:
     """Return bool[n]: rows with at least one of these tags."""
     numbers = [n for n in (catalogue.tags.of.get(tag_in(tenant, tag), -1) for tag in tags) if n >= 0]
-    carried: Array = np.isin(catalogue.tag_rows[: catalogue.n], numbers)
-    return carried.any(1)
+    passes: Array = np.zeros(catalogue.n, bool)
+    for number in numbers:
+        passes[catalogue.having(number)] = True
+    return passes
 
 
 def _creators(names: list[str], catalogue: Catalogue, tenant: str) -> list[int]:

@@ -32,8 +32,6 @@ FILTER_WORDS = {
     "seen": "the viewer has seen it",
     "in_hand": "it is in a slate handed to this viewer in the last ten minutes",
     "rules": "the request's rules keep it out",
-    "never": "the viewer said never to show its tag or creator",
-    "feed": "this kind of feed does not hold it",
     "never": "the viewer asked never to see its creator or one of its tags",
     "feed": "it does not belong in the feed that was asked for",
 }
