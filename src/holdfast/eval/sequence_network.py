@@ -40,7 +40,7 @@ LONG = 30  # items of the median sequence, above which a data set counts as long
 class Plan:
     """How long to train, and with what."""
 
-    epochs: float = 40.0
+    epochs: float = 20.0
     minutes: float = 55.0
     seed: int = 0
     rows: int = 32  # windows of full length in a batch

@@ -56,7 +56,7 @@ class Options:
 
     rungs: tuple[str, ...] = RUNGS
     layout: Layout = "auto"
-    epochs: float = 40.0
+    epochs: float = 20.0
     minutes: float = 55.0
     seed: int = 0
     attributes: Path | None = None
