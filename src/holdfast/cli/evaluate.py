@@ -21,7 +21,7 @@ def _say(text: str) -> None:
 @group.command
 def sequences(
     file: Path, *, rungs: str = "FULL,LINEAR,REGIONAL,SHELF",
-    layout: Literal["auto", "sequences", "named", "pairs"] = "auto", epochs: float = 40.0, minutes: float = 55.0,
+    layout: Literal["auto", "sequences", "named", "pairs"] = "auto", epochs: float = 20.0, minutes: float = 55.0,
     seed: int = 0, attributes: Path | None = None, checkpoint: Path | None = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Rank each sequence's last item among all items: every rung, popularity, item-kNN, EASE.
