@@ -1,5 +1,6 @@
 """Teams behind one real region: what is one's own stays one's own; rules, lists, reasons and experiments by API."""
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 from noderig import Answer, Device, Rig, call, running, until
 
 from holdfast.adapters import apikeys
+from holdfast.client import Place, Team
+from holdfast.core.feed.shapes import SlateItem
 
 EAST = "us-east"
 ALL = ("items", "events", "feed", "rulings", "experiments")
@@ -193,6 +196,26 @@ def test_an_experiment_from_start_to_results(rig: Rig, keys: dict[str, str]) -> 
     assert {"folk"} not in tags
     bad = {**plan, "arms": [{"name": "a"}, {"name": "b", "weights": {"magic": 2}}]}
     assert call(rig, EAST, "PUT", "/v1/experiments/x", bad, bearer=key).json["field"] == "weights"
+
+
+def test_the_sdk_reads_lists_and_reasons(rig: Rig, keys: dict[str, str]) -> None:
+    async def story() -> None:
+        region = rig.top.region(EAST)
+        async with Team([Place(EAST, "US", region.url)], "US", keys["beta"]) as team:
+            alike = await team.similar("song-4", 3, tags=["jazz", "folk"])
+            assert len(alike) == 3 and marks_of(alike) == {"beta"} and {i.tags[0] for i in alike} <= {"jazz", "folk"}
+            assert marks_of(await team.trending(50)) == {"beta"}
+            assert (await team.why_not("zoe", "song-17", n=3))["filter"] == "ruled"
+            arms = [{"name": "a"}, {"name": "b", "at_most": "REGIONAL"}]
+            assert (await team.start_experiment("sdk", arms, window_s=60))["arms"][1]["at_most"] == "REGIONAL"
+            assert [arm["viewers"] for arm in (await team.experiment_results("sdk"))["arms"]] == [0, 0]
+            assert (await team.stop_experiment("sdk"))["stopped"] > 0
+
+    asyncio.run(story())
+
+
+def marks_of(items: list[SlateItem]) -> set[str]:
+    return {item.caption.split()[0] for item in items}
 
 
 def test_the_command_line_begins_reads_and_ends_an_experiment(rig: Rig, keys: dict[str, str]) -> None:
