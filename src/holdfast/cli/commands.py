@@ -229,6 +229,14 @@ def bench_serve(
     figures.serve(videos, viewers, seconds, rung, json)
 
 
+@bench.command(name="learn")
+def bench_learn(*, seconds: float = 120.0, json: Json = False) -> None:
+    """How soon a slate, and a released network, know of what was watched; showings trained a second."""
+    from holdfast.cli import figures
+
+    figures.learn(seconds, json)
+
+
 @bench.command(name="learning")
 def bench_learning(*, seeds: int = 5, json: Json = False) -> None:
     """Long-view share of the learned rung beside the popular one, over several worlds."""

@@ -25,6 +25,12 @@ def serve(videos: int, viewers: int, seconds: float, rung: str, json: bool) -> N
     words.show(run(videos, viewers, seconds, rung, _say), json, title="serve")
 
 
+def learn(seconds: float, json: bool) -> None:
+    from holdfast.drills.bench_learn import run
+
+    words.show(run(seconds, _say), json, title="learn")
+
+
 def learning(seeds: int, json: bool) -> None:
     from holdfast.drills.bench_learning import run
 

@@ -123,7 +123,7 @@ async def _one_world(seed: int, say: Say) -> tuple[list[Seat], list[tuple[float,
 async def _experiment(seed: int, team: Team, say: Say) -> tuple[list[Seat], list[tuple[float, float]]]:
     made = clips(seed)
     world = World(seed, made)
-    await team.put_items([_item(clip) for clip in made])
+    await team.put_items([item_of(clip) for clip in made])
     seats = [Seat(world.viewer(k)) for k in range(VIEWERS)]
     await _until(team, "REGIONAL")
     for turn in range(WARM_ROUNDS):
@@ -141,7 +141,7 @@ async def _round(team: Team, world: World, seats: list[Seat], name: str, *, meas
     async def turn(seat: Seat) -> None:
         async with gate:
             slate = await team.feed(seat.viewer.name, _ask(seat, name))
-            await team.events(_watch(world, seat, slate, measured))
+            await team.events(watch(world, seat, slate, measured))
 
     await asyncio.gather(*(turn(seat) for seat in seats))
 
@@ -153,7 +153,7 @@ def _ask(seat: Seat, name: str) -> FeedRequest:
     )  # fmt: skip
 
 
-def _watch(world: World, seat: Seat, slate: Slate, measured: bool) -> list[dict[str, Any]]:
+def watch(world: World, seat: Seat, slate: Slate, measured: bool) -> list[dict[str, Any]]:
     """Watch a slate; return the entries to send. The device remembers what it did."""
     entries: list[dict[str, Any]] = []
     for pos, item in enumerate(slate.items):
@@ -205,6 +205,7 @@ async def _until(team: Team, rung: str) -> None:
     raise Degraded(f"the region did not reach {rung} within {PATIENCE_S:.0f} s: {slate.reason if slate else 'silence'}")
 
 
-def _item(clip: Clip) -> dict[str, Any]:
+def item_of(clip: Clip) -> dict[str, Any]:
+    """Return a clip as the items API takes it."""
     return {"item": clip.item, "creator": clip.creator, "caption": clip.item, "tags": list(clip.tags),
             "duration_ms": clip.duration_ms}  # fmt: skip

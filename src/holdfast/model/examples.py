@@ -42,7 +42,7 @@ from holdfast.model.evaluate import HOLD_OUT, Example
 Array = NDArray[Any]
 
 SECOND = 1_000_000
-SETTLE_US = 6 * SECOND  # a like comes within seconds of the view or mostly not at all
+SETTLE_US = 4 * SECOND  # a like comes within seconds of the view or mostly not at all
 LATE_US = 600 * SECOND  # the stated window: what comes after it teaches nothing
 SLATES_MAX = 20_000  # waiting at once; the oldest go
 VIEWERS_MAX = 500_000  # whose rates are remembered; then all begin anew

@@ -76,7 +76,7 @@ PRIOR = {"long": {"linear": 1.5, "taste": 1.0, "heat": 0.2, "long_rate": 1.0}, "
 def begin(seed: int, size: Size = LIVE) -> Params:
     """Return the parameters that learning begins with."""
     one, two = jax.random.split(jax.random.key(seed))
-    rank, bins = ranker.init(two, size.rank), size.rank.bins
+    rank, bins = _init_rank(two, size.rank), size.rank.bins
     wide = np.zeros((signals.WIDTH * bins, len(ranker.HEADS)), np.float32)
     for head, slopes in PRIOR.items():
         for name, slope in slopes.items():
@@ -84,7 +84,11 @@ def begin(seed: int, size: Size = LIVE) -> Params:
             _, low, high = signals.TABLE[f]  # a bin's part runs from 0 to 1 over its width
             wide[f * bins : (f + 1) * bins, ranker.HEADS.index(head)] = slope * (high - low) / bins
     rank = {**rank, "edges": jnp.asarray(signals.edges(bins)), "wide": jnp.asarray(wide)}
-    return {"net": network.init(one, size.net), "rank": rank}
+    return {"net": _init_net(one, size.net), "rank": rank}
+
+
+_init_net = jax.jit(network.init, static_argnums=1)  # op by op it would compile thirty little functions
+_init_rank = jax.jit(ranker.init, static_argnums=1)
 
 
 def items_of(buckets: Any) -> network.Items:

@@ -23,9 +23,10 @@ from holdfast.model.examples import Outcome
 
 RUNG = "FULL"
 SHARES_PPM = (125_000, 500_000, 1_000_000)
-COUNTED = 40  # showings by the trial at each share before it widens
-MARGIN = 0.05  # of the long-view rate: not to be lost on looks alone
-TOLD = 200  # showings after which a trial that looks worse than MARGIN goes back though it is not sure
+COUNTED = 60  # showings by the trial at each share before it widens
+MARGIN = 0.02  # of the long-view rate: who looks worse by more does not widen yet
+WORSE = 0.05
+TOLD = 200  # showings after which a trial that looks worse by WORSE goes back though it is not sure
 ALPHA = 0.05
 MIXTURE = 50.0  # the bound is tightest after about so many units of variance: some 250 showings
 BEFORE = 4  # releases that could be returned to
@@ -118,7 +119,7 @@ class Trial:
                    "shown": float(len(ours)), "beside": float(len(theirs))}  # fmt: skip
         words = f"{difference:+.3f} ± {min(half, 1.0):.3f} of the long-view rate over {len(ours)} showings"
         compared = bool(theirs)
-        if compared and (difference + half < 0 or (difference < -MARGIN and len(ours) >= TOLD)):
+        if compared and (difference + half < 0 or (difference < -WORSE and len(ours) >= TOLD)):
             return Step("rollback", 0, f"worse: {words}", figures)
         if counted < COUNTED or (compared and difference < -MARGIN):
             return Step("")

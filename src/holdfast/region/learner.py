@@ -126,6 +126,7 @@ class Learner:
             made = [self._entry(fields) for fields in await self.network.due()]
             if made:
                 await client.append(Class.PERSONAL, made)
+                self.network.heard(made)
         except HoldfastError as e:
             log.warning("the network's release waits", why=str(e))
 

@@ -3,7 +3,7 @@
 Everything here happens between two blocks of the fold, one thing after the other, so the catalogue stands still
 meanwhile and the state belongs to a watermark:
 
-    block folded ─► examples ─► steps ─► every RELEASE_EVERY_S: flush ─► checkpoint ─► gate ─► release + canary
+    block folded ─► examples ─► steps ─► every RELEASE_EVERY_S: flush (─► checkpoint) ─► gate ─► release + canary
                                      └─► every DECIDE_EVERY_S: widen, serve or roll back what is under trial
 
 The heavy parts run in a thread, so the log client's heartbeat goes on. JAX is imported when there is first something to
@@ -19,11 +19,12 @@ import asyncio
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from holdfast.adapters import telemetry
+from holdfast.adapters import system, telemetry
 from holdfast.adapters.blobs import BlobStore
 from holdfast.adapters.home import Home
 from holdfast.core.asks import Have
@@ -38,7 +39,8 @@ from holdfast.model.rollout import RUNG, SHARES_PPM, Line, Step, Trial
 from holdfast.region import node_networks
 from holdfast.region.fetch import Fetcher
 
-RELEASE_EVERY_S = 12.0  # with settling (6 s) and judging, what was watched is in a release within 30 s
+RELEASE_EVERY_S = 4.0  # while nothing is under trial
+KEEP_EVERY_S = 15.0  # between checkpoints; a kill costs so much training again
 DECIDE_EVERY_S = 2.0
 UNITS_FIRST = 64  # examples before anything is trained
 PAST_KEPT = 4096  # as model.online.PAST
@@ -70,7 +72,7 @@ class LearnerNetwork:
         self._base: tuple[str, Any] | None = None
         self._since_base = 0
         self._own: list[str] = []
-        self._tried_s = self._decided_s = time.monotonic()
+        self._tried_s = self._decided_s = self._kept_s = time.monotonic()
         self._out = 0  # showings trained on at the last try
         self._recall()
 
@@ -81,6 +83,12 @@ class LearnerNetwork:
         self.examples.take(entry)
         if isinstance(entry, Release | Rollout) and self.line.hear(entry) and isinstance(entry, Rollout):
             log.info("rollout", verdict=entry.verdict, sha=entry.sha, share_ppm=entry.share_ppm, why=entry.why)
+
+    def heard(self, made: Sequence[Entry]) -> None:
+        """Follow entries of one's own at once: the next decision must not be taken as if they were not written."""
+        for entry in made:
+            if isinstance(entry, Release | Rollout):
+                self.line.hear(entry)
 
     async def folded(self, chain: str, epoch: str, n: int, *, resting: bool, caught_up: bool) -> None:
         """A block is folded: learn from what has settled."""
@@ -111,6 +119,7 @@ class LearnerNetwork:
         online = await asyncio.to_thread(_online)
         trainer = await asyncio.to_thread(online.Trainer, self.lessons.world.catalogue)
         await asyncio.to_thread(trainer.warm)
+        await asyncio.to_thread(system.give_back_memory)
         return trainer
 
     async def _begin(self, trainer: Any) -> None:
@@ -169,7 +178,9 @@ class LearnerNetwork:
         if now_s - self._tried_s >= RELEASE_EVERY_S:
             self._tried_s = now_s
             await asyncio.to_thread(self._trainer.flush)
-            await asyncio.to_thread(self._keep)
+            if now_s - self._kept_s >= KEEP_EVERY_S:
+                self._kept_s = now_s
+                await asyncio.to_thread(self._keep)
             if not self.line.trial and self._trainer.trained > self._out:
                 made += await self._candidate()
         return made

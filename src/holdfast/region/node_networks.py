@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from holdfast.adapters import system
 from holdfast.adapters.home import Home
 from holdfast.core.entries import Release
 from holdfast.core.errors import Broken
@@ -137,5 +138,6 @@ def warm(full: "Full", told: float | None) -> None:
     """Compile and check a network; for a thread. Raises Broken if its answers are not the learner's."""
     full.warm()
     said = full.probe()
+    system.give_back_memory()
     if told is not None and not abs(said - told) <= PARITY:
         raise Broken(f"the network answers {said:.6f} here and {told:.6f} where it was made")

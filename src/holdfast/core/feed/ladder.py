@@ -12,7 +12,7 @@ from enum import IntEnum
 
 CALM_S = 10.0  # long enough to outlast a restart's hiccups, short enough that a person watching sees the climb
 LINEAR_AGE_MAX_S = 30 * 86_400.0  # as old as the oldest entry the door takes; what follows what changes slowly
-FRESH_S = 3600.0  # FULL means a model younger than this
+FRESH_S = 600.0  # FULL means a model that learned from something newer than this
 
 
 class Rung(IntEnum):
@@ -75,11 +75,12 @@ def affordable(facts: Facts) -> tuple[Rung, dict[str, str]]:
 
 
 def _missing(rung: Rung, facts: Facts) -> str:
-    no_network = "no sequence network has been released: it arrives with a later version"
+    no_network = "no network serves yet: the learner trains one and shows it to a few viewers first"
     if rung is Rung.FULL:
         if facts.network_age_s is None:
             return no_network
-        return "" if facts.network_age_s <= FRESH_S else f"the network is {facts.network_age_s / 3600:.1f} h old"
+        age_s = facts.network_age_s
+        return "" if age_s <= FRESH_S else f"the network last learned {age_s / 60:.0f} min ago"
     if rung is Rung.STALE:
         return no_network if facts.network_age_s is None else ""
     if rung is Rung.DEVICE:
