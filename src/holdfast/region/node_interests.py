@@ -85,7 +85,9 @@ class NodeInterests:
             p = c.publications[source.row]
             item = c.items.all[source.row]
             caption = p.caption if p else ""
-            sources.append(s.InterestSource(item=outer(item), caption=caption, did=source.did, says=round(source.says, 4)))
+            sources.append(
+                s.InterestSource(item=outer(item), caption=caption, did=source.did, says=round(source.says, 4))
+            )
         return s.InterestLine(
             name=name, weight=round(found.weight, 4), say=found.say, follows=found.follows, sources=sources  # type: ignore[arg-type]
         )  # fmt: skip

@@ -32,7 +32,6 @@ from holdfast.core.feed.debut_book import HIDDEN, LONG, QUALIFIED, QUALIFIED_MS,
 from holdfast.core.merge import IntervalSet
 from holdfast.core.profile import Event, Profile, slate_name
 
-
 LENGTHS_KEPT = 50_000  # different lengths of time kept once: a minute in milliseconds, 4 MB
 
 
