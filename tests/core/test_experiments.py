@@ -129,6 +129,22 @@ def test_more_arms_ask_for_more() -> None:
     assert three.high - three.low > two.high - two.low  # type: ignore[operator]
 
 
+def test_lost_exposures_are_noticed_and_chance_is_not() -> None:
+    assert experiments.shares_hold([0, 0], [1, 1]) and experiments.shares_hold([1010, 990], [1, 1])
+    assert experiments.shares_hold([250, 760], [1, 3]) and not experiments.shares_hold([400, 600], [1, 1])
+    assert not experiments.shares_hold([350, 650], [1, 3])
+    draws = random.Random(3)
+    alarms = 0
+    for _ in range(300):
+        a = b = 0
+        held = True
+        for step in range(1, 1001):
+            a, b = (a + 1, b) if draws.random() < 0.5 else (a, b + 1)
+            held &= step % 20 > 0 or experiments.shares_hold([a, b], [1, 1])
+        alarms += not held
+    assert alarms <= 6, alarms  # 1 % promised, at 50 looks each
+
+
 def test_looking_at_every_step_errs_no_more_than_promised() -> None:
     """`holdfast bench peeking` does 1,000; here 300 looked at 80 times each, and the naive interval beside it."""
     found = aa(runs=300, viewers=4000, looks=80, seed=5)

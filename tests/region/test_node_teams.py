@@ -205,7 +205,7 @@ def test_the_sdk_reads_lists_and_reasons(rig: Rig, keys: dict[str, str]) -> None
             alike = await team.similar("song-4", 3, tags=["jazz", "folk"])
             assert len(alike) == 3 and marks_of(alike) == {"beta"} and {i.tags[0] for i in alike} <= {"jazz", "folk"}
             assert marks_of(await team.trending(50)) == {"beta"}
-            assert (await team.why_not("zoe", "song-17", n=3))["filter"] == "ruled"
+            assert (await team.why_not("zoe", "song-5", n=3, exclude=["song-5"]))["filter"] == "excluded"
             arms = [{"name": "a"}, {"name": "b", "at_most": "REGIONAL"}]
             assert (await team.start_experiment("sdk", arms, window_s=60))["arms"][1]["at_most"] == "REGIONAL"
             assert [arm["viewers"] for arm in (await team.experiment_results("sdk"))["arms"]] == [0, 0]

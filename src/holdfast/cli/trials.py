@@ -88,6 +88,8 @@ def experiment_results(name: str, *, key: Key = "", dir: Dir = DIR, json: Json =
     rows[0] = (*rows[0][:4], "", "compared with")
     words.table(f"{name}: {found['experiment']['outcome']}, {found['confidence']:.0%} at every look",
                 ["arm", "viewers", "waiting", "mean", "change", "surely"], rows)  # fmt: skip
+    if not found["shares_hold"]:
+        words.err.print("The arms are not as large as their shares promise: exposures are lost, believe none of this.")
 
 
 def _change(arm: dict[str, Any]) -> str:

@@ -30,6 +30,8 @@ from holdfast.core.feed.actions import is_long
 from holdfast.core.tenants import tenant_of
 
 ALPHA = 0.05
+SHARES_ALPHA = 0.01  # a false alarm about the arms' sizes would stop a good experiment
+SHARES_PRIOR = 100.0  # viewers: how surely, before any came, the sizes are as planned
 VIEWERS_MIN = 50  # per arm, before an interval is given
 VIEWERS_KEPT = 200_000  # per experiment; later viewers are served their arm but not counted
 
@@ -156,6 +158,21 @@ def radius(variance: float, effect: float, alpha: float = ALPHA) -> float:
         return 0.0
     mixed = variance + effect * effect
     return math.sqrt(variance * mixed / (effect * effect) * math.log(mixed / (variance * alpha * alpha)))
+
+
+def shares_hold(counts: list[int], shares: list[int]) -> bool:
+    """Say whether the arms' sizes are what their shares promise, at every look together.
+
+    If they are not, exposures are lost in one arm, and no result of this experiment is to be believed. The Bayes factor
+    of a Dirichlet-multinomial against the planned shares, compared with 1/SHARES_ALPHA (Lindon and Malek 2022).
+    """
+    total, n = sum(shares), sum(counts)
+    planned = [share / total for share in shares]
+    log_factor = math.lgamma(SHARES_PRIOR) - math.lgamma(SHARES_PRIOR + n)
+    for count, share in zip(counts, planned, strict=True):
+        log_factor += math.lgamma(SHARES_PRIOR * share + count) - math.lgamma(SHARES_PRIOR * share)
+        log_factor -= count * math.log(share)
+    return log_factor < math.log(1 / SHARES_ALPHA)
 
 
 def outcome_of(tally: Tally, outcome: str) -> float | None:

@@ -6,6 +6,7 @@ questions: it is stopped, and another is begun.
 """
 
 import re
+from collections import Counter
 from functools import lru_cache
 
 import msgspec
@@ -106,9 +107,12 @@ class NodeTrials:
         held = self._held(name, caller)
         tallies = self._state.world.trials.tallies.get(held.name, {})
         lines = experiments.results(held, tallies, self._state.now_us())
+        exposed = Counter(tally.arm for tally in tallies.values())
+        sizes = [exposed[arm.name] for arm in held.arms]
         return team.ExperimentResults(
-            experiment=_line(held), confidence=1 - experiments.ALPHA, viewers_min=experiments.VIEWERS_MIN, arms=lines
-        )
+            experiment=_line(held), confidence=1 - experiments.ALPHA, viewers_min=experiments.VIEWERS_MIN, arms=lines,
+            shares_hold=experiments.shares_hold(sizes, [arm.share for arm in held.arms]),
+        )  # fmt: skip
 
     async def _keep(self, entry: Experiment) -> None:
         await self._state.folds(await self._appender.put(Class.PERSONAL, encode([entry])))

@@ -77,9 +77,13 @@ class Experiments(msgspec.Struct):
 
 
 class ExperimentResults(msgspec.Struct, kw_only=True):
-    """Results that hold however often one looks; no interval is given below `viewers_min` in an arm."""
+    """Results that hold however often one looks; no interval is given below `viewers_min` in an arm.
+
+    `shares_hold`: the arms are as large as their shares promise; if not, exposures are lost and nothing here holds.
+    """
 
     experiment: ExperimentLine
     confidence: float
     viewers_min: int
+    shares_hold: bool
     arms: list[ArmResult]
