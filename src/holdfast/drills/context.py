@@ -209,7 +209,7 @@ class Replay:
         hits: list[float] = []
         repeats: list[float] = []
         for carries in (True, False):
-            request = device.request(f"{kind}-{name}", self.law.now_us, carries=carries)
+            request = device.request(name, self.law.now_us, carries=carries)
             got = [c.item for c in self.law.ask(region, str(shown.user), request).chosen]
             hits.append(float(shown.item in got))
             repeats.append(float(np.mean([item in had for item in got])))

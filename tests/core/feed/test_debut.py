@@ -145,7 +145,7 @@ def test_a_bad_one_stops_early_a_good_one_does_not_and_the_creator_is_told():
 def test_nobody_is_judged_on_a_few_and_the_posterior_is_the_beta_one():
     world = World("US")
     row = _new(world)
-    for k in range(debut.STOP_SHOWN - 1):
+    for k in range(5):
         _view(world, f"v{k}", T + k, dwell_ms=1500)
         world.apply(Hide(device=f"v{k}", outbox=2, stamp=T + k, item="new"))
     assert _plan(world, T + S).rows.tolist() == [row]

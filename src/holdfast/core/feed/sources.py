@@ -51,7 +51,7 @@ class Stock:
             self.allowed &= c.of_tenant(tenant)
         self.heat: Array = c.heat(c.newest_us)
         self.now_us = self.planned_us = budget.now_us
-        owed: debut.Plan | None = debut.NOTHING if "debut" in budget.without else budget.debuts.get(tenant)
+        owed: debut.Plan | None = debut.NOTHING if "debut" in budget.without else None
         if owed is None and before is not None and 0 <= budget.now_us - before.planned_us < PLAN_AGE_US:
             owed, self.planned_us = before.debuts, before.planned_us
         self.debuts: debut.Plan = debut.plan(world, self.allowed, budget.now_us, tenant) if owed is None else owed

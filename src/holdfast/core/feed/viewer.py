@@ -4,7 +4,6 @@ Either alone is enough for a good slate. The record may lag behind another regio
 is the union of both by (video, action), and seen is what either has seen.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.feed import chance, kinds
 from holdfast.core.feed.actions import WEIGHT_UNIT, weight_of
-from holdfast.core.feed.debut import Plan
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.feed.shapes import CONTEXT_MAX, FeedRequest
 from holdfast.core.feed.wishes import Wishes
@@ -55,8 +53,7 @@ class Budget:
     """Time, chance and place of one call of the pipeline.
 
     `rung`: the rung this region stands on; `shelf`: item ids of the signed shelf; `without`: names of optional
-    stages (`budget.OPTIONAL`) that were dropped before the call because they do not fit; `debuts`: what is owed to new
-    videos, by tenant, as a region plans it now and then (absent: planned in the call).
+    stages (`budget.OPTIONAL`) that were dropped before the call because they do not fit.
     """
 
     now_us: int
@@ -64,7 +61,6 @@ class Budget:
     rung: Rung
     shelf: tuple[str, ...] = ()
     without: frozenset[str] = frozenset()
-    debuts: Mapping[str, Plan] = field(default_factory=dict[str, Plan])
 
 
 @dataclass(frozen=True, slots=True)
