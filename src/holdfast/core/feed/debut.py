@@ -209,8 +209,8 @@ def places(share: float, n: int, draw: int) -> list[int]:
 def order(rows: Array, urge: Array, score: Array, catalogue: Catalogue, draw: int) -> list[int]:
     """Return the candidates owed a showing, best first: Thompson draw × urgency × how well they suit this viewer.
 
-    int64[K] rows, float32[K] urgency, float[K] scores of this viewer. The draw is from Beta(1 + long, 1 + other), by its
-    moments; one that has met nobody may turn out to be anything, so it is tried.
+    int64[K] rows, float32[K] urgency, float[K] scores of this viewer. The draw is from Beta(1 + long, 1 + other), by
+    its moments; one that has met nobody may turn out to be anything, so it is tried.
     """
     new = np.flatnonzero(urge > -np.inf)
     if not new.size:

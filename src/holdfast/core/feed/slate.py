@@ -104,7 +104,7 @@ def _first(debuts: Iterable[int], taken: set[int], spread: Spread) -> int | None
 
 
 def _drawn(order: list[int], taken: set[int], spread: Spread, draw: int) -> Pick | None:
-    """Draw one of the best that are left; the rules of spacing would make the chances unequal, so they do not hold here.
+    """Draw one of the best that are left; the rules of spacing would make the chances unequal, so they rest.
 
     A twin is not shown even so: then nothing was drawn, and every other one still had the chance it is logged with.
     """
