@@ -13,7 +13,7 @@ from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.shapes import ContextEvent, FeedRequest
 from holdfast.core.feed.viewer import History, history
 from holdfast.core.profile import Profile
-from holdfast.model import cowatch, learn
+from holdfast.model import cowatch, learn, linear
 from holdfast.model.cowatch import Cowatch
 from holdfast.model.learn import OUTCOME, Statistics
 from holdfast.model.linear import Linear, dump, load
@@ -99,6 +99,30 @@ def test_a_solve_of_few_videos_leaves_the_others_to_cowatch():
     assert sorted(n for n in model.names if n.startswith("i:")) == ["i:clip-1", "i:clip-3", "i:clip-5", "i:clip-7"]
     bound = Linear(model, stage.world.catalogue)
     assert int(np.argmax(bound.scores([_past(stage, "clip-20")])[0])) == of["clip-21"]
+
+
+def test_what_is_new_in_a_large_catalogue_is_scored_at_once_and_found_soon(monkeypatch):
+    monkeypatch.setattr(linear, "SMALL", 10)
+    monkeypatch.setattr(linear, "NEW_SHARE", 0.1)
+    stage = Stage(40)
+    s = Statistics(stage.world.catalogue)
+    of = stage.world.catalogue.items.of
+    for _ in range(9):
+        s.learn(_past(stage, "clip-6"), of["clip-12"], stage.now, outcome=OUTCOME["long"])
+        s.learn(_past(stage, "clip-12"), of["clip-6"], stage.now, outcome=OUTCOME["long"])
+    bound = Linear(s.solve(), stage.world.catalogue)
+    past, none = _past(stage, "clip-6"), np.zeros(0, np.int64)
+    bound.read([past])
+    for k in range(6):
+        stage.publish(f"new-{k}", tags=["theme-0", f"fresh-{k}"], creator=f"newcomer-{k}")
+        n = stage.world.catalogue.n
+        new, other = of[f"new-{k}"], of["clip-1"]
+        reading = bound.read([_past(stage, "clip-6", f"new-{k}")])
+        scores = reading.score([np.array([new, other])])[0][:, 0]
+        assert scores[0] > scores[1]
+        assert bound.because(past, new)[0][1] > 0
+    rows = reading.retrieve(n, [Eligible(np.ones(n, bool), none)])[0][0]
+    assert of["new-0"] in rows  # six of forty were too many to wait
 
 
 def test_a_large_model_keeps_its_strongest_weights(monkeypatch):

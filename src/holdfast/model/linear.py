@@ -115,7 +115,8 @@ class Linear:
             self._dense[:d, :d] = model.weights
         self.features = Features(catalogue, of, d)
         self._after = _After(model.followers, catalogue)
-        self._seen = (-1, -1)
+        self._seen = (-1, -1)  # the catalogue's size and version when it was read as a whole
+        self._known = (-1, -1)  # and when its names were
         self._explained: tuple[History, Array, Array, Array] | None = None
         self._toward: Array = np.zeros(d + 1, np.float32)  # scratch: all 0 between two uses
         self._spread = sparse.csr_array((0, d + 1), dtype=np.float32)
@@ -201,16 +202,18 @@ class Linear:
     def _refresh(self) -> None:
         """Follow the catalogue: the maps, and over how many live videos each tag and creator spreads.
 
-        A large catalogue that changes a little is not read again at once: what is new waits for its share.
+        A large catalogue that changes a little is not read again at once: what is new waits to be retrieved.
         """
         c, n = self.catalogue, self.catalogue.n
+        if (n, c.version) == self._known:
+            return
+        self._known = (n, c.version)
+        self.features.refresh()
         size, version = self._seen
-        if size >= 0 and n - size <= NEW_SHARE * n and c.version - version <= 3 * NEW_SHARE * n and (
-            n > SMALL or (n, c.version) == self._seen
-        ):  # fmt: skip
+        if n > SMALL and n - size <= NEW_SHARE * n and c.version - version <= 3 * NEW_SHARE * n:
+            self._extend()
             return
         self._seen = (n, c.version)
-        self.features.refresh()
         self._after.refresh()
         live, tags = c.live[:n], c.tag_rows[:n]
         self._per_tag = (1.0 / np.maximum((tags >= 0).sum(1), 1)).astype(np.float32)
@@ -221,6 +224,14 @@ class Linear:
         known = at < self._d
         ends = np.concatenate([[0], np.cumsum(known.sum(1))])
         self._spread = sparse.csr_array((self.shares(rows)[known], at[known], ends), shape=(n, self._d + 1))
+
+    def _extend(self) -> None:
+        """Make room for what is new: its own score counts at once, its new tags and creators from the next reading."""
+        c, n = self.catalogue, self.catalogue.n
+        new = (c.tag_rows[self._per_tag.size : n] >= 0).sum(1)
+        self._per_tag = np.concatenate([self._per_tag, (1.0 / np.maximum(new, 1)).astype(np.float32)])
+        self._tag_share = _room(self._tag_share, len(c.tags.all) + 1)
+        self._creator_share = _room(self._creator_share, len(c.creators.all) + 1)
 
     @property
     def n(self) -> int:
@@ -259,14 +270,12 @@ class Reading:
         return found
 
     def score(self, rows: Sequence[Array]) -> list[Array]:
-        """Return per history float32[K, 1]; 0 for a row that is newer than what the model has read."""
+        """Return per history float32[K, 1]."""
         return [self._score(i, at)[:, None] for i, at in enumerate(rows)]
 
     def _score(self, i: int, rows: Array) -> Array:
         model, (after, shares) = self._model, self._after[i]
-        old = np.flatnonzero(rows < model.n)
-        at, scores = rows[old], np.zeros(rows.size, np.float32)
-        scores[old] = (self._outputs[i][model.features.rows(at)] * model.shares(at)).sum(1)
+        scores = (self._outputs[i][model.features.rows(rows)] * model.shares(rows)).sum(1)
         if after.size:
             place = np.minimum(np.searchsorted(after, rows), after.size - 1)
             scores += np.where(after[place] == rows, shares[place], np.float32(0))
@@ -325,6 +334,11 @@ class _After:
 
 
 _NONE = (np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+
+def _room(shares: Array, size: int) -> Array:
+    """Lengthen with zeros; the last, "none", is 0 anyway."""
+    return np.concatenate([shares, np.zeros(size - shares.size, np.float32)])
 
 
 def _share(numbers: Array, size: int, weight: float) -> Array:
