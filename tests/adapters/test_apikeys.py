@@ -1,5 +1,6 @@
 """API keys: shown once, kept as hashes, bound to scopes, revoked at once."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,23 @@ def test_bad_names_and_scopes_are_refused(tmp_path: Path, team: str, scopes: tup
         make(Home(tmp_path), team, scopes)
     with pytest.raises(Refused):
         revoke(Home(tmp_path), "nothing")
+
+
+def test_a_team_has_keys_of_one_sort(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    own, platform = make(home, "acme", ("items",), own=True), make(home, "house", ("items",))
+    keys = ApiKeys(home)
+    assert (keys.find(own, 0.0).tenant, keys.find(platform, 0.0).tenant) == ("acme", "")
+    for team, sort in (("acme", False), ("house", True)):
+        with pytest.raises(Refused, match="has keys for"):
+            make(home, team, ("feed",), own=sort)
+    assert make(home, "acme", ("feed",), own=True)
+
+
+def test_keys_made_before_there_were_tenants_are_the_platforms(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    text = make(home, "old", ("items",))
+    path = home.keys / "api.json"
+    kept = [{k: v for k, v in key.items() if k != "own"} for key in json.loads(path.read_text())["keys"]]
+    path.write_text(json.dumps({"keys": kept}))
+    assert ApiKeys(home).find(text, 0.0).tenant == ""

@@ -70,15 +70,19 @@ def keys_show(root: Path, json: bool) -> None:
     home = Home(root)
     public, teams = signing.load_public(home), apikeys.load(home)
     if json:
-        shown = [{"id": k.id, "team": k.team, "scopes": k.scopes, "made": k.made} for k in teams]
+        shown = [{"id": k.id, "team": k.team, "scopes": k.scopes, "made": k.made, "tenant": k.tenant} for k in teams]
         words.as_json({"public": msgspec.to_builtins(public), "api": shown})
         return
     words.table("public keys", ["region", "block key", "token key"], [
         (name, key, public.token.get(name, "")) for name, key in public.block.items()
     ])  # fmt: skip
     if teams:
-        rows = [(k.id, k.team, " ".join(k.scopes), time.strftime("%Y-%m-%d", time.gmtime(k.made))) for k in teams]
-        words.table("\nAPI keys", ["id", "team", "scopes", "made"], rows)
+        rows = [
+            (k.id, k.team, "its own" if k.own else "platform", " ".join(k.scopes),
+             time.strftime("%Y-%m-%d", time.gmtime(k.made)))
+            for k in teams
+        ]  # fmt: skip
+        words.table("\nAPI keys", ["id", "team", "catalogue", "scopes", "made"], rows)
 
 
 def keys_rotate(root: Path, region: str) -> None:
