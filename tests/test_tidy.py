@@ -25,6 +25,10 @@ ONE_HOME = {  # third-party I/O library -> the one module or package that may im
     "structlog": "adapters/telemetry",
     "rich": "cli/",
     "cyclopts": "cli/",
+    "usearch": "drills/bench_stack",
+    "implicit": "drills/bench_stack",
+    "fastapi": "drills/bench_fastapi",
+    "redis": "drills/bench_fastapi",
 }
 
 

@@ -73,8 +73,16 @@ class Running:
         await http.open()
         return http
 
+    def check(self) -> None:
+        """Raise Degraded if a process has ended, with the end of its log."""
+        for role, child in self.children.items():
+            if child.poll() is not None:
+                said = (self.home.region(NAME) / "logs" / f"{role}.log").read_text()[-1500:]
+                raise Degraded(f"the {role} has ended ({child.returncode}): {said}")
+
     def cpu_s(self) -> dict[str, float]:
-        """CPU seconds that each role has used."""
+        """CPU seconds that each role has used. Raises Degraded if one has ended."""
+        self.check()
         used: dict[str, float] = {}
         for role, child in self.children.items():
             fields = Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -82,7 +90,8 @@ class Running:
         return used
 
     def rss_mb(self) -> dict[str, float]:
-        """Resident memory of each role, MB."""
+        """Resident memory of each role, MB. Raises Degraded if one has ended."""
+        self.check()
         held: dict[str, float] = {}
         for role, child in self.children.items():
             lines = Path(f"/proc/{child.pid}/status").read_text().splitlines()
@@ -105,8 +114,10 @@ async def region(roles: Sequence[str]) -> AsyncIterator[Running]:
     Raises Degraded if it does not start.
     """
     root = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
-    top = resolve(Topology(regions=[Region(name=NAME, jurisdiction="US")], rtt_ms=0.0),
-                  system.free_base("127.0.0.1", 60, bench_log.PORTS_FROM))
+    top = resolve(
+        Topology(regions=[Region(name=NAME, jurisdiction="US")], rtt_ms=0.0),
+        system.free_base("127.0.0.1", 60, bench_log.PORTS_FROM),
+    )
     home = Home(root)
     home.save(top)
     make_keys(home, top)

@@ -27,8 +27,9 @@ import uvloop
 
 from holdfast.adapters import apikeys
 from holdfast.core.errors import Degraded
+from holdfast.drills import bench_stack
 from holdfast.drills.bench_region import JSON, Http, Running, region, status
-from holdfast.drills.bench_town import Town
+from holdfast.drills.bench_town import DURATION_MS, Town
 
 ROLES = ("log", "keeper", "node", "learner")
 VIEWERS = 4000
@@ -38,7 +39,9 @@ INGEST_BATCH = 50
 ITEMS_PER_PUT = 500
 EVENTS_PER_POST = 1000
 FILLING = 6  # requests in flight while the region is filled
-PATIENCE_S = 600.0  # for a model that has learned from all of it
+PATIENCE_S = 240.0  # for a model that has learned from all of it
+AUDIENCE = 8  # viewers watching at a time while a model is waited for
+PAUSE_S = 0.2
 WARM_S = 3.0
 SLATE = 10
 
@@ -103,6 +106,7 @@ class Bench:
         """Wait until slates stand on `rung`, or, come PATIENCE_S, on whatever there is."""
         http, deadline, said = await self.running.connect(), time.monotonic() + PATIENCE_S, ""
         while time.monotonic() < deadline:
+            self.running.check()
             code, body = await http.call("POST", "/v1/feed", self.town.asks(0, SLATE, "probe"), self.key, JSON)
             slate = msgspec.json.decode(body) if code == 200 else {}
             if slate.get("rung") == rung:
@@ -112,6 +116,34 @@ class Bench:
                 self.say(f"waiting for {rung}: {said}")
             await asyncio.sleep(1.0)
         self.say(f"no slate on {rung} within {PATIENCE_S:.0f} s; what follows is measured on what there is")
+
+    @asynccontextmanager
+    async def audience(self) -> AsyncIterator[None]:
+        """Let AUDIENCE viewers at a time watch what they are served, and say so: a network learns from slates."""
+
+        async def one(number: int) -> None:
+            http, dice, turn = await self.running.connect(), random.Random(number), 0
+            while True:
+                viewer, turn = dice.randrange(self.town.viewers), turn + 1
+                body = self.town.asks(viewer, SLATE, f"a{number}-{turn}")
+                code, answer = await http.call("POST", "/v1/feed", body, self.key, JSON)
+                slate = msgspec.json.decode(answer) if code == 200 else {"items": []}
+                acts = [
+                    {"item": item["item"], "dwell_ms": self.town.dwell(viewer, item["item"], dice),
+                     "duration_ms": DURATION_MS, "slate": slate["slate"], "pos": pos}
+                    for pos, item in enumerate(slate["items"])
+                ]  # fmt: skip
+                now_us = time.time_ns() // 1000
+                entries = [self._event(viewer, act, now_us + pos) for pos, act in enumerate(acts)]
+                await http.call("POST", "/v1/events", msgspec.json.encode({"entries": entries}), self.key, JSON)
+                await asyncio.sleep(PAUSE_S)
+
+        tasks = [asyncio.create_task(one(k)) for k in range(AUDIENCE)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
 
     # -- measuring ---------------------------------------------------------------------------------------------------
 
@@ -210,7 +242,8 @@ async def _run(videos: int, viewers: int, seconds: float, rung: str, say: Say) -
         await asyncio.sleep(1.5)  # nodes notice a new key within a second
         bench = Bench(running, key, town, say)
         filled = await bench.fill()
-        await bench.until_learned(rung)
+        async with bench.audience():
+            await bench.until_learned(rung)
         async with bench.ingesting():
             full = await bench.saturate(seconds)
             say(f"{full['slates_per_s']} slates/s, {full['cpu_ms_per_slate']} ms of CPU a slate")
@@ -220,6 +253,14 @@ async def _run(videos: int, viewers: int, seconds: float, rung: str, say: Say) -
             "videos": videos, "viewers": viewers, **full, **half, "failed": bench.failed, "rss_mb": running.rss_mb(),
             "filled": filled, "ingest_per_s": INGEST_PER_S, "node_slate_ms_p99": figures["latency_ms"].get("slate_p99"),
         }  # fmt: skip
+
+
+def _beside(videos: int, seconds: float, say: Say) -> dict[str, Any]:
+    """What bare libraries and the usual stack do with as many videos."""
+    found = bench_stack.retrieval(videos)
+    say(f"retrieval alone: {found}")
+    stack = uvloop.run(bench_stack.stack(videos, seconds))
+    return {"recall_at_100": found["holdfast_recall_at_100"], "beside": found | stack}
 
 
 def run(videos: int, viewers: int, seconds: float, rung: str, say: Say) -> dict[str, Any]:
@@ -233,6 +274,6 @@ def run(videos: int, viewers: int, seconds: float, rung: str, say: Say) -> dict[
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
     try:
-        return uvloop.run(_run(videos, viewers, seconds, rung, say))
+        return uvloop.run(_run(videos, viewers, seconds, rung, say)) | _beside(videos, seconds / 2, say)
     finally:
         os.sched_setaffinity(0, before)
