@@ -20,19 +20,19 @@ def items(count: int, tags: Sequence[int] = ()) -> Items:
     return Items(jnp.asarray(ids), jnp.asarray(slots), jnp.zeros(count, jnp.int32), jnp.zeros(count, jnp.int32))
 
 
-def events(vec: jax.Array, action: np.ndarray) -> Events:
-    zero = jnp.zeros(action.shape, jnp.int32)
-    return Events(vec, jnp.asarray(action, jnp.int32), zero, zero)
-
-
 @pytest.fixture(scope="module")
 def params() -> network.Params:
     return network.init(jax.random.key(1), SHAPE)
 
 
-def histories(params: network.Params, rows: np.ndarray, action: np.ndarray) -> jax.Array:
+@jax.jit
+def encoded(params: network.Params, rows: jax.Array, action: jax.Array) -> jax.Array:
     vec = network.item_vectors(params, SHAPE, items(39))[rows]
-    return network.states(params, SHAPE, events(vec, action))
+    return network.states(params, SHAPE, Events(vec, action, action * 0, action * 0))
+
+
+def histories(params: network.Params, rows: np.ndarray, action: np.ndarray) -> jax.Array:
+    return encoded(params, jnp.asarray(rows, jnp.int32), jnp.asarray(action, jnp.int32))
 
 
 def test_shapes_and_unit_length(params: network.Params) -> None:

@@ -124,7 +124,7 @@ def fit(
             values = [*values[-200:], value]
             place.batch += 1
             if progress >= due:
-                due += 1 / PROBES
+                due = progress + 1 / PROBES
                 place.probe.append((round(done, 2), probe(run.mean)))
                 say(f"epoch {done:5.1f}  {place.seconds:5.0f} s  loss {float(np.mean(values)):.3f}  "
                     f"NDCG@10 of {PROBE} validation items {place.probe[-1][1]:.4f}")  # fmt: skip
