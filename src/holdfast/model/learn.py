@@ -35,7 +35,7 @@ COLUMNS_MAX = {"i:": 10_000, "t:": 256, "c:": 512}  # then the sums take 1.4 GB 
 SOLVED_FIRST = 3_000  # videos in the first solve; `affordable` says how many in the next
 SOLVE_S = 6.0  # what a solve may take, so that releases stay fresh
 DENSE_MAX = 4_000  # features of a model that is released whole; beyond, each keeps its KEPT strongest weights
-KEPT = 512
+KEPT = 256  # explaining and scoring read this many per feature of a history
 COWATCH_LEAST = 2.0  # long views that make a follower
 _FIRST = 256  # columns to begin with; they double
 
