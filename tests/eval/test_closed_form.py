@@ -50,6 +50,15 @@ def test_it_learns_a_ring() -> None:
     assert scores.argmax(1).tolist() == [6, 1]
 
 
+@pytest.mark.parametrize("sparse", [0.0, 1.1])
+def test_both_ways_to_solve_agree(sparse: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closed_form, "SPARSE", sparse)
+    found = closed_form.sums(some_sequences(), (0.4, 0.9), ITEMS)
+    ridge = 0.5 * np.diag(found.within).mean()
+    exact = np.linalg.solve(found.within + ridge * np.eye(2 * ITEMS), found.across)
+    np.testing.assert_allclose(closed_form.solve(found, 0.5, 0.0).weights, exact, atol=1e-4)
+
+
 def test_ease_is_the_constrained_ridge() -> None:
     """Each column of EASE is the ridge regression of that item on all others (Steck 2019, eq. 4)."""
     sequences = some_sequences(40)

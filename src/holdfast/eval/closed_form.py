@@ -25,6 +25,7 @@ Array = NDArray[Any]
 
 FAINT = 0.015  # of an item's weight: older ones are left out of the sums
 WINDOW_MAX = 100
+SPARSE = 0.05  # of Σ x yᵀ filled: below, inverting and multiplying is cheaper than solving for every item
 COLUMNS_MAX = 16_000  # features, K·N: the factor of so many is 1 GB and half a minute on two cores
 FADES: tuple[tuple[float, ...], ...] = ((0.8,), (0.4, 0.9), (0.2, 0.7, 0.95))
 RIDGES = (0.1, 0.3, 1.0)  # λ as a share of the mean diagonal of Σ x xᵀ, so that it means the same on every data set
@@ -125,6 +126,19 @@ def solve(found: Sums, ridge: float, alpha: float) -> ClosedForm:
     """Return B for λ = `ridge` × the mean diagonal; the sums are left as they are."""
     a = found.within.copy()
     a[np.diag_indices(len(a))] += ridge * float(np.diag(a).mean())
-    factor = scipy.linalg.cho_factor(a, overwrite_a=True, check_finite=False)
-    weights = np.asarray(scipy.linalg.cho_solve(factor, found.across, check_finite=False), np.float32)
+    if np.count_nonzero(found.across) < SPARSE * found.across.size:
+        weights = inverse(a) @ scipy.sparse.csc_matrix(found.across)
+    else:
+        factor = scipy.linalg.cho_factor(a, overwrite_a=True, check_finite=False)
+        weights = scipy.linalg.cho_solve(factor, found.across, check_finite=False)
+    weights = np.asarray(weights, np.float32)
     return ClosedForm(found.fades, ridge, alpha, weights, found.popularity)
+
+
+def inverse(a: Array) -> Array:
+    """Return the inverse of a positive definite float32[D, D], overwriting it: half the work of D right-hand sides."""
+    potrf, potri = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (a,))
+    factor, failed = potrf(a, lower=1, overwrite_a=1)
+    p, singular = potri(factor, lower=1, overwrite_c=1)
+    assert not failed and not singular, "a Gram matrix plus a ridge is positive definite"
+    return np.tril(p) + np.tril(p, -1).T

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse
 from numpy.typing import NDArray
+
+from holdfast.eval.closed_form import inverse
 
 Array = NDArray[Any]
 Scores = Callable[[Sequence[Array]], Array]
@@ -58,11 +59,7 @@ def ease(counts: Array, ridge: float, recency: float = 1.0) -> Scores:
     items = len(counts)
     a = counts.copy()
     a[np.diag_indices(items)] += ridge * float(np.diag(a).mean())
-    potrf, potri = scipy.linalg.get_lapack_funcs(("potrf", "potri"), (a,))  # the inverse at a third of a full solve
-    factor, failed = potrf(a, lower=1, overwrite_a=1)
-    p, singular = potri(factor, lower=1, overwrite_c=1)
-    assert not failed and not singular, "a Gram matrix plus a ridge is positive definite"
-    p = np.tril(p) + np.tril(p, -1).T
+    p = inverse(a)
     weights = -p / np.diag(p)
     np.fill_diagonal(weights, 0)
     return lambda histories: np.asarray(taken(histories, items, recency) @ weights, np.float32)
