@@ -37,7 +37,7 @@ WAITING_MAX = 512  # requests waiting for a slate; beyond it we say so at once
 EMPTY = "no approved video can be offered here yet; publish one, or ask again"
 COLD = "this region is still reading its log and has no shelf yet; try another region"
 TRIAL = "It comes from a network that is on trial with a share of viewers."
-BUDGET_US = 60_000.0  # of one call: well inside a client's deadline of about a second
+BUDGET_US = 200_000.0  # of one call: well inside a client's deadline of about a second
 
 
 @dataclass(slots=True)

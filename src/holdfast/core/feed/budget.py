@@ -4,12 +4,13 @@ A stage that is dropped half-way saves nothing. So the sum is done first, deares
 fits, and the slate says which are missing.
 """
 
-# microseconds per query, and per query and thousand items; measured on one core of an AMD EPYC (docs/feed.md)
+# microseconds per query, and per query and thousand items; measured on one core (docs/performance.md)
 FIXED_US = 400.0
 OPTIONAL: dict[str, tuple[float, float]] = {
-    "next": (200.0, 20.0),  # next-item scores: without them the slate is REGIONAL
-    "debut": (40.0, 1.0),
-    "why": (650.0, 0.0),  # explanations: words come with each video or are left out
+    "next": (400.0, 5.0),  # next-item scores: without them the slate is REGIONAL
+    "network": (1500.0, 3.0),  # without it the slate is LINEAR
+    "debut": (40.0, 0.0),
+    "why": (700.0, 0.0),  # explanations: words come with each video or are left out
 }
 
 
@@ -17,7 +18,7 @@ def plan(budget_us: float, queries: int, items: int) -> frozenset[str]:
     """Return the names of the optional stages that must be dropped for `queries` over `items` to fit."""
     cost = {name: queries * (fixed + per_k * items / 1000) for name, (fixed, per_k) in OPTIONAL.items()}
     dropped: set[str] = set()
-    for name in ("why", "debut", "next"):  # the least missed first
+    for name in ("why", "debut", "network", "next"):  # the least missed first
         kept = sum(c for n, c in cost.items() if n not in dropped)
         if queries * FIXED_US + kept <= budget_us:
             break
