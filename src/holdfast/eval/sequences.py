@@ -84,6 +84,19 @@ class Bench:
         )
         return row
 
+    def mix(self, scorer: Scores, other: Scores) -> float:
+        """Return the share of MIXES at which `other`, standardised, helps most on the choosers' validation items."""
+        histories, target = self.split.history(2), self.split.target(2)
+        gains = np.zeros(len(MIXES))
+        for k in range(0, len(self.choosers), BLOCK):
+            some = self.choosers[k : k + BLOCK]
+            seen = [histories[u] for u in some]
+            own, added = scorer(seen), standard(other(seen))
+            for j, share in enumerate(MIXES):
+                scores = ranking.without(own + np.float32(share) * added, seen)
+                gains[j] += ranking.gain(ranking.place(scores, target[some]).rank).sum()
+        return MIXES[int(gains.argmax())]
+
     def _placed(self, scorer: Scores, held: int, viewers: Array) -> ranking.Placed:
         histories, target = self.split.history(held), self.split.target(held)
         found: list[ranking.Placed] = []
@@ -190,7 +203,7 @@ def _full(bench: Bench, tags: Array | None, linear: tuple[ClosedForm, ClosedForm
     def mixed(params: Any, model: ClosedForm, share: float) -> Scores:
         return lambda seen: scorer(params, seen) + share * standard(model.scores(seen))
 
-    mix = _best(bench, [({"mix": m}, mixed(trained.params, linear[0], m)) for m in MIXES])
+    mix = {"mix": bench.mix(lambda seen: scorer(trained.params, seen), linear[0].scores)}
     alone = bench.judge("network alone", mixed(trained.params, linear[0], 0.0), trained.seconds, {})
     before = bench.judge("FULL before refit", mixed(trained.params, linear[0], mix["mix"]), trained.seconds, mix)
     again = replace(
