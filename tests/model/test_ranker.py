@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from holdfast.model import features, ranker
+from holdfast.model import ranker
 from holdfast.model.ranker import HEADS, Batch, Shape
 
 SHAPE = Shape(width=16, features=5, bins=4, heads=2, hidden=24, members=3)
@@ -125,31 +125,3 @@ def test_calibration_moves_the_mean_to_what_happened() -> None:
 def test_a_shape_that_cannot_be_is_refused() -> None:
     with pytest.raises(AssertionError):
         replace(SHAPE, width=15)
-
-
-def test_a_tally_fades_by_half_and_forgets_the_order() -> None:
-    tally, other = features.Tally(3, half_life_s=100.0), features.Tally(3, half_life_s=100.0)
-    long = np.array([[1.0, 1, 0, 0, 0, 0]])
-    skip = np.array([[1.0, 0, 0, 0, 1, 0]])
-    tally.add(np.array([1]), long, 1000.0)
-    tally.add(np.array([1]), skip, 1100.0)
-    other.add(np.array([1]), skip, 1100.0)
-    other.add(np.array([1]), long, 1000.0)
-    assert np.allclose(tally.as_of(np.array([1]), 1200.0), [[0.75, 0.25, 0, 0, 0.5, 0]])
-    assert np.allclose(tally.as_of(np.array([0, 1]), 1300.0), other.as_of(np.array([0, 1]), 1300.0))
-    tally.add(np.array([2]), long, 50_000.0)  # far beyond the landmark
-    assert np.allclose(tally.as_of(np.array([2]), 50_100.0), [[0.5, 0.5, 0, 0, 0, 0]])
-
-
-def test_counters_are_named_and_drawn_to_their_priors() -> None:
-    nothing = np.zeros((2, len(features.DONE)))
-    seen = nothing.copy()
-    seen[1] = [1000, 900, 100, 0, 50, 0]
-    facts = features.Facts(*(np.zeros(2) for _ in range(4)))
-    table = features.counters(seen, nothing, nothing, nothing, nothing, nothing, facts)
-    assert table.shape == (2, len(features.FEATURES)) and table.dtype == np.float32
-    long = features.FEATURES.index("video_long")
-    assert np.isclose(table[0, long], np.log(0.3 / 0.7), atol=1e-3) and table[1, long] > 1.5
-    own = features.counters(nothing, nothing, nothing, seen, nothing, nothing, facts)
-    pair = features.FEATURES.index("viewer_topic_long")
-    assert own[1, pair] > own[0, pair], "what a viewer does with a topic is first what the viewer does"

@@ -76,12 +76,12 @@ def rows_of(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str
     """Yield (line, row) of a CSV file with a heading. Raises Refused: not text, columns missing, a row cut."""
     with opened(path) as f:
         try:
-            reader = csv.DictReader(f, restkey="", restval=None)
+            reader = csv.DictReader(f)
             missing = [name for name in needed if name not in (reader.fieldnames or [])]
             if missing:
                 raise _fault(path, 1, f"no column {', '.join(f'`{m}`' for m in missing)}")
             for row in reader:
-                if "" in row or any(row[name] is None for name in needed):
+                if None in row or any(row[name] is None for name in needed):
                     raise _fault(path, reader.line_num, f"has not the {len(reader.fieldnames or [])} values of line 1")
                 yield reader.line_num, row
         except (UnicodeDecodeError, lzma.LZMAError, EOFError, csv.Error) as e:

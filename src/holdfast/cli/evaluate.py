@@ -1,5 +1,6 @@
 """`holdfast eval`: how good each rung is on data anyone can get. The work is in `holdfast.eval`; this is the door."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,3 +65,67 @@ def _figures(row: dict[str, Any]) -> tuple[str, ...]:
     between = f"{row['ndcg_at_10_low']:.4f}–{row['ndcg_at_10_high']:.4f}"
     shown = (f"{row[key]:.4f}" for key in ("hr_at_10", "ndcg_at_10"))
     return (*shown, between, f"{row['coverage_at_10']:.3f}", f"{row['seconds']:.0f}")
+
+
+log = App(name="log", help="Train on a real impression log up to a day, and foresee what viewers did after it.")
+group.command(log)
+
+
+@log.command(name="kuairand")
+def log_kuairand(
+    dir: Path, *, train_until: date | None = None, test: Path | None = None, seed: int = 0, minutes: float = 15.0,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """AUC and GAUC for long views and likes, hit rate@20, calibration; beside popular, logits and boosted trees.
+
+    Parameters
+    ----------
+    dir
+        a folder like KuaiRand-Pure's: the log, the history, viewers' and videos' features.
+    train_until
+        the last day that teaches, as 2022-04-28 (without it: all but the last two; with --test: all).
+    test
+        a log of a later week in the same columns, `.csv` or `.csv.xz`; rows up to `train_until` are left out.
+    seed
+        of folds, weights and draws.
+    minutes
+        the longest the networks train; fewer of them on a slow machine, at least one.
+    """
+    from holdfast.cli import words
+    from holdfast.eval import log as it
+
+    if minutes <= 0:
+        raise Refused("--minutes is above 0", field="minutes", hint="0.5 is allowed")
+    result = it.run(dir, it.Options(train_until, test, seed, minutes), _say)
+    if json:
+        words.as_json(result)
+        return
+    s = result["split"]
+    title = f"long view, {s['test_from']} to {s['test_until']}, {s['tested_on']} impressions, split {s['digest'][:12]}"
+    words.table(title, ("", "AUC", "GAUC", "FULL less it: AUC, GAUC", "like AUC", "hit@20"), it.rows(result))
+    heads = ("predicted", "happened", "impressions")
+    for action, row in result["calibration"].items():
+        bins = [(f"{b['predicted']:.3f}", f"{b['happened']:.3f}", b["n"]) for b in row["reliability"]]
+        words.table(f"calibration of {action}: ECE {row['ece']:.4f}", heads, bins)
+
+
+@group.command
+def bandit(dir: Path, *, seed: int = 0, json: Json = False) -> None:
+    """Off-policy estimates (IPS, SNIPS, doubly robust) on a log with true propensities, and whether they hold.
+
+    Parameters
+    ----------
+    dir
+        a folder of campaigns as Open Bandit has them: men/men.csv.xz and the like.
+    seed
+        of the bootstrap and the halves of cross-fitting.
+    """
+    from holdfast.cli import words
+    from holdfast.eval import bandit as it
+
+    result = it.run(dir, seed)
+    if json:
+        words.as_json(result)
+        return
+    heads = ("campaign", "policy", "", "estimate", "95 % interval", "truth", "covered", "effective n")
+    words.table("clicks per impression", heads, it.rows(result))

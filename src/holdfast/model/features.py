@@ -1,100 +1,74 @@
-"""The numbers the ranker reads of one viewer and one candidate, as of a moment: decayed counters turned into rates.
+"""Numbers for a ranker out of a log: rates drawn to their prior, and encodings that never saw their own row.
 
-A counter fades: what happened HALF_LIFE ago counts half. Fading by forward decay (Cormode et al., ICDE 2009) adds each
-event with a weight that grows with its time and divides at reading, so nothing is touched between events and the sum
-does not depend on the order of arrival. A rate of few events is drawn towards the rate above it (creator and topic
-towards all, a viewer with a creator towards the viewer): `rate = (count + strength · prior) / (shown + strength)`.
+A rate of few events says little, so it is drawn towards a prior as if `strength` more events had gone the prior's way
+(empirical Bayes). A *target encoding* puts such a rate in place of a name (a viewer, a video, an author), which gives a
+model one number instead of thousands of columns; but a row that helped to make its own number betrays its outcome. So
+training rows get theirs from the other folds only (Micci-Barreca 2001; out of fold: Prokhorenkova et al., NeurIPS
+2018), and rows to be predicted get theirs from all training rows.
 
-Everything is *as of a moment*: training reads the counters before it adds what came of the showing, so that a row never
-sees its own outcome, nor serving anything that training did not have.
-
-`FEATURES` names the columns that `counters` returns, in order. A deployment or an evaluation may append columns of its
-own; the ranker's shape says how many there are.
+`within_length` takes length out of dwell: its quantile among videos of like length (as Zhan et al., KDD 2022).
+All pure: int64[N] keys and float64[N] values in, float64[N] out.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-DONE = ("shown", "long", "like", "share", "skip", "hide")  # columns of a tally
-PRIOR = np.array([1.0, 0.3, 0.02, 0.005, 0.35, 0.002])  # rates of nobody in particular
-HALF_LIFE_S = 7 * 86_400.0
-STRENGTH = {"video": 20.0, "creator": 20.0, "topic": 50.0, "viewer": 5.0, "pair": 3.0}
-EXPONENT_MAX = 60.0  # beyond this a tally moves its landmark: 2**60 still adds exactly enough in float64
+Array = NDArray[Any]
 
-FEATURES = (
-    "video_shown", "video_long", "video_like", "video_share", "video_skip", "video_hide",  # log count, then logit rates
-    "creator_shown", "creator_long", "creator_like", "creator_skip",
-    "topic_shown", "topic_long", "topic_like", "topic_skip",  # mean over the candidate's tags
-    "viewer_shown", "viewer_long", "viewer_like", "viewer_skip",
-    "viewer_creator_shown", "viewer_creator_long",  # this viewer with this creator
-    "viewer_topic_shown", "viewer_topic_long",  # this viewer with these tags
-    "times_seen",  # log(1 + times this viewer was shown this video before)
-    "length",  # log(1 + seconds), 0 = not known
-    "age",  # log(1 + hours since publication)
-    "position",  # log(1 + place in the slate); serving scores every candidate at place 0
-)  # fmt: skip
+FOLDS = 5
+LENGTHS_MS = (1, 7_000, 10_000, 13_000, 18_000, 25_000, 40_000, 60_000, 90_000, 150_000, 240_000)  # about equal parts
 
 
-class Tally:
-    """Decayed counts of N things × DONE. Times in seconds, any origin; owned by one fold."""
-
-    def __init__(self, size: int, half_life_s: float = HALF_LIFE_S) -> None:
-        self.sums = np.zeros((size, len(DONE)))
-        self.landmark_s = 0.0
-        self.half_life_s = half_life_s
-
-    def add(self, rows: np.ndarray, done: np.ndarray, at_s: float) -> None:
-        """Count `done` float[n, 6] for `rows` int[n] (a row may stand there twice), all at one time."""
-        exponent = (at_s - self.landmark_s) / self.half_life_s
-        if abs(exponent) > EXPONENT_MAX:
-            self.sums *= 2.0**-exponent
-            self.landmark_s, exponent = at_s, 0.0
-        np.add.at(self.sums, rows, done * 2.0**exponent)
-
-    def as_of(self, rows: np.ndarray, at_s: float) -> np.ndarray:
-        """Return float[n, 6]: the counts of `rows` as they stand at `at_s`."""
-        return self.sums[rows] * 2.0 ** -((at_s - self.landmark_s) / self.half_life_s)
+def logit(p: Array) -> Array:
+    """log(p / (1 − p)), p held off 0 and 1."""
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.log(p / (1 - p))
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of K candidates beside counts; arrays float[K]."""
-
-    times_seen: np.ndarray
-    length_s: np.ndarray
-    age_h: np.ndarray
-    position: np.ndarray
+def rates(key: Array, value: Array, size: int, strength: float, prior: Array | float) -> Array:
+    """Return float64[size]: the mean of `value` per key, drawn to `prior` by `strength` events."""
+    total = np.bincount(key, value, size)
+    return (total + strength * prior) / (np.bincount(key, minlength=size) + strength)
 
 
-def counters(
-    video: np.ndarray, creator: np.ndarray, topic: np.ndarray, viewer: np.ndarray, with_creator: np.ndarray,
-    with_topic: np.ndarray, facts: Facts,
-) -> np.ndarray:  # fmt: skip
-    """Return float32[K, F] in the order of FEATURES.
+def out_of_fold(key: Array, value: Array, taught: Array, folds: Array, strength: float = 10.0) -> Array:
+    """Return float64[N]: the rate of each row's key among `taught` rows (bool[N]) outside the row's own fold.
 
-    Each of the first six is float[K, 6], decayed counts in the order of DONE: the candidate, its creator, the mean of
-    its tags, the viewer (the same row K times), the viewer with the creator, the viewer with the tags (mean).
+    `folds`: int[N], 0..FOLDS−1. Rows that are not taught get the rate of all that are.
     """
-    own = rates(viewer, PRIOR, STRENGTH["viewer"])
-    columns = [
-        _block(video, PRIOR, "video", ("long", "like", "share", "skip", "hide")),
-        _block(creator, PRIOR, "creator", ("long", "like", "skip")),
-        _block(topic, PRIOR, "topic", ("long", "like", "skip")),
-        _block(viewer, PRIOR, "viewer", ("long", "like", "skip")),
-        _block(with_creator, own, "pair", ("long",)),
-        _block(with_topic, own, "pair", ("long",)),
-        np.log1p(np.stack([facts.times_seen, facts.length_s, facts.age_h, facts.position], -1)),
-    ]
-    return np.concatenate(columns, -1).astype(np.float32)
+    size = int(key.max()) + 1
+    prior = float(value[taught].mean())
+    found = rates(key[taught], value[taught], size, strength, prior)[key]
+    for fold in range(FOLDS):
+        own = taught & (folds == fold)
+        rest = taught & (folds != fold)
+        found[own] = rates(key[rest], value[rest], size, strength, prior)[key[own]]
+    return found
 
 
-def rates(counts: np.ndarray, prior: np.ndarray, strength: float) -> np.ndarray:
-    """Return float[K, 6]: counts over showings, drawn towards `prior` by `strength` showings; 0..1."""
-    return np.clip((counts + strength * prior) / (counts[..., :1] + strength), 1e-4, 1 - 1e-4)
+def met(key: Array, value: Array, asked: Array, strength: float) -> tuple[Array, Array]:
+    """Return, per asked key, the sum of `value` over (events + strength), and the number of events; 0 where none."""
+    known, place = np.unique(key, return_inverse=True)
+    total, count = np.bincount(place, value), np.bincount(place)
+    at = np.searchsorted(known, asked).clip(0, len(known) - 1)
+    there = known[at] == asked
+    n = np.where(there, count[at], 0)
+    return np.where(there, total[at], 0.0) / (n + strength), n.astype(np.float64)
 
 
-def _block(counts: np.ndarray, prior: np.ndarray, of: str, done: tuple[str, ...]) -> np.ndarray:
-    """log(1 + shown), then the logit of each rate."""
-    rate = rates(counts, prior, STRENGTH[of])[..., [DONE.index(d) for d in done]]
-    return np.concatenate([np.log1p(counts[..., :1]), np.log(rate / (1 - rate))], -1)
+def within_length(dwell_ms: Array, length_ms: Array) -> Array:
+    """Return float64[N] 0..1: the quantile of each dwell among videos of like length; equal dwells share their mean."""
+    bucket = np.digitize(length_ms, LENGTHS_MS)
+    order = np.lexsort((dwell_ms, bucket))
+    b, d = bucket[order], dwell_ms[order]
+    start = np.r_[True, b[1:] != b[:-1]]
+    first = np.flatnonzero(start)[np.cumsum(start) - 1]
+    size = np.bincount(b)[b]
+    place = (np.arange(len(b)) - first + 0.5) / size
+    same = np.cumsum(np.r_[True, (b[1:] != b[:-1]) | (d[1:] != d[:-1])]) - 1
+    mean = np.bincount(same, place) / np.bincount(same)
+    found = np.empty(len(b))
+    found[order] = mean[same]
+    return found
