@@ -43,9 +43,14 @@ def plan(**changes: object) -> net.Plan:
     return replace(net.Plan(epochs=2.0, minutes=1e6, rows=8), **changes)
 
 
-def test_every_rung_on_a_ring(tmp_path: Path) -> None:
+def small(split: Split, tags: object) -> tuple[net.Shape, net.Plan]:
+    return net.shape_for(split.items, 0, 8, 16, 1), net.Plan(rows=16, peak=2e-2)
+
+
+def test_every_rung_on_a_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net, "recipe_for", small)
     said: list[str] = []
-    options = sequences.Options(layout="sequences", epochs=80.0, minutes=1e6)
+    options = sequences.Options(layout="sequences", epochs=30.0, minutes=1e6)
     found = sequences.run(ring(tmp_path / "ring.txt"), options, said.append)
     assert set(found["rungs"]) == {"FULL", "LINEAR", "REGIONAL", "SHELF"}
     assert set(found["baselines"]) == {"popularity", "item_knn", "item_knn_recency", "ease"}
