@@ -30,37 +30,39 @@ def some(shape: Shape, seed: int = 0) -> Batch:
     return Batch(s, jnp.ones((B, T), bool), c, n, y, jnp.ones_like(y))
 
 
-def taught(shape: Shape, batch: Batch, steps: int = 150) -> ranker.Params:
-    params = ranker.with_bins(
-        ranker.init(jax.random.key(1), shape), shape, np.asarray(batch.counters).reshape(B * K, -1)
-    )
-    optimiser = optax.adam(1e-2)
+OPTIMISER = optax.adam(1e-2)
+first = jax.jit(lambda seed: ranker.init(jax.random.key(seed), SHAPE))
+rank = jax.jit(lambda params, b: ranker.rank(params, SHAPE, b.states, b.mask, b.candidates, b.counters))
 
-    @jax.jit
-    def step(params: ranker.Params, state: optax.OptState) -> tuple[ranker.Params, optax.OptState, jax.Array]:
-        loss, slope = jax.value_and_grad(ranker.loss)(params, shape, batch)
-        moves, state = optimiser.update(slope, state, params)
-        return optax.apply_updates(params, moves), state, loss  # type: ignore[return-value]
 
-    state = optimiser.init(params)
+@jax.jit
+def step(params: ranker.Params, state: optax.OptState, batch: Batch) -> tuple[ranker.Params, optax.OptState]:
+    slope = jax.grad(ranker.loss)(params, SHAPE, batch, 0.1)
+    moves, state = OPTIMISER.update(slope, state, params)
+    return optax.apply_updates(params, moves), state  # type: ignore[return-value]
+
+
+def taught(batch: Batch, steps: int = 150) -> ranker.Params:
+    params = ranker.with_bins(first(1), SHAPE, np.asarray(batch.counters).reshape(B * K, -1))
+    state = OPTIMISER.init(params)
     for _ in range(steps):
-        params, state, _ = step(params, state)
+        params, state = step(params, state, batch)
     return params
 
 
 @pytest.fixture(scope="module")
 def learned() -> tuple[Batch, ranker.Params]:
     batch = some(SHAPE)
-    return batch, taught(SHAPE, batch)
+    return batch, taught(batch)
 
 
 def ask(params: ranker.Params, batch: Batch) -> np.ndarray:
-    return np.asarray(ranker.rank(params, SHAPE, batch.states, batch.mask, batch.candidates, batch.counters))
+    return np.asarray(rank(params, batch))
 
 
 def test_it_starts_at_the_base_rates() -> None:
     batch = some(SHAPE)
-    logits = ask(ranker.init(jax.random.key(0), SHAPE), batch)
+    logits = ask(first(0), batch)
     assert logits.shape == (B, K, len(HEADS))
     assert np.allclose(1 / (1 + np.exp(-logits)), ranker.BASE_RATES, atol=1e-5)
 
@@ -96,7 +98,7 @@ def test_padding_says_nothing_and_no_history_is_an_answer(learned: tuple[Batch, 
 
 def test_rows_without_weight_do_not_teach() -> None:
     batch = some(SHAPE)
-    params = ranker.init(jax.random.key(0), SHAPE)
+    params = first(0)
     part = batch._replace(weights=batch.weights.at[:, 3:].set(0.0))
     flipped = part._replace(labels=part.labels.at[:, 3:].set(1 - part.labels[:, 3:]))
     assert float(ranker.loss(params, SHAPE, part, 1.0)) == float(ranker.loss(params, SHAPE, flipped, 1.0))
@@ -105,14 +107,14 @@ def test_rows_without_weight_do_not_teach() -> None:
 
 def test_seeded_twice_is_the_same() -> None:
     batch = some(SHAPE)
-    assert np.array_equal(ask(taught(SHAPE, batch, 5), batch), ask(taught(SHAPE, batch, 5), batch))
+    assert np.array_equal(ask(taught(batch, 5), batch), ask(taught(batch, 5), batch))
 
 
 def test_calibration_moves_the_mean_to_what_happened() -> None:
     rng = np.random.default_rng(3)
     truth = rng.normal(size=(4000, len(HEADS))) - 1
     labels = (rng.random(truth.shape) < 1 / (1 + np.exp(-truth))).astype(float)
-    params = ranker.init(jax.random.key(0), SHAPE)
+    params = first(0)
     fitted = ranker.calibrated(params, 3 * truth + 2, labels, np.ones_like(labels))["calibration"]
     assert np.allclose(fitted[0], 1 / 3, atol=0.04) and np.allclose(fitted[1], -2 / 3, atol=0.1)
     few = np.zeros_like(labels)

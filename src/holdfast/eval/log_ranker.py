@@ -153,7 +153,7 @@ def sides(data: Data, width: int) -> tuple[Sides, Array, Array, Array]:
     action = np.where(like > 0, ACTIONS["like"], np.where(long > 0, ACTIONS["long"], ACTIONS["view"]))
     order = np.lexsort((at, viewer))
     v = len(data.videos)
-    left, strength, _ = svds(cowatch(past, v), k=min(width, v - 1), random_state=0)
+    left, strength, _ = svds(cowatch(past, v), k=min(width, v - 1), v0=np.full(v, v**-0.5))
     vectors = np.zeros((v, width), np.float32)
     vectors[:, : left.shape[1]] = left * np.sqrt(strength)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
