@@ -7,7 +7,7 @@ from town import SMALL, Town
 from holdfast.core.entries import Release, Rollout
 from holdfast.core.feed.ladder import Rung
 from holdfast.model import full, gate, online, release
-from holdfast.model.evaluate import area, ask, ask_network
+from holdfast.model.evaluate import area, ask, ask_network, paired
 from holdfast.model.examples import HEAD, Outcome, Unit
 from holdfast.model.full import Full, FullModel
 from holdfast.model.rollout import COUNTED, SHARES_PPM, Line, Trial, bound, in_trial
@@ -22,6 +22,7 @@ def town() -> Town:
     town.round(Rung.REGIONAL)
     for _ in range(9):
         town.round(Rung.LINEAR)
+    town.kept = list(town.examples.emptied())
     return town
 
 
@@ -45,7 +46,7 @@ def with_rank(model: FullModel, **changes) -> FullModel:
 
 
 def test_the_gate_stops_what_is_broken_shuffled_popular_or_poisoned(town: Town) -> None:
-    units = list(town.examples.emptied())
+    units = town.kept
     slates = [e for e in town.examples.judged if e.telling]
     assert len(slates) > gate.EXAMPLES_MIN
     honest = trained(town, units)
@@ -65,9 +66,24 @@ def test_the_gate_stops_what_is_broken_shuffled_popular_or_poisoned(town: Town) 
     popular = with_rank(honest, out=np.zeros_like(rank["out"]), wide=wide)
     assert not judged(town, popular).released
 
-    taste = full.signals.NAMES.index("linear")  # clicks bought for what the viewers turn away from
-    bought = [Unit(u.past, u.rows, u.fixed, _labelled(u, u.fixed[:, taste] < 100), u.weights) for u in units]
+    # clicks bought for what the viewers turn away from
+    bought = [Unit(u.past, u.rows, u.fixed, _labelled(u, u.labels[:, 0] < 0.5), u.weights) for u in units]
     assert not judged(town, trained(town, bought)).released
+
+
+def test_an_hour_on_regional_does_not_move_the_figures_beyond_the_interval(town: Town) -> None:
+    """What an outage shows weighs less, so a network that learned through one is as good as one that did not."""
+    units = town.kept
+    slates = [e for e in town.examples.judged if e.telling]  # of before the outage
+    before = trained(town, units)
+    for _ in range(4):
+        town.round(Rung.REGIONAL)
+    through = list(town.examples.emptied())
+    assert len(through) > 30
+    after = trained(town, units + through)
+    figures = [ask_network(Full(m, town.catalogue, town.linear), slates) for m in (before, after)]
+    moved = paired(figures[1], figures[0])
+    assert moved.n > gate.EXAMPLES_MIN and moved.low <= 0.0 <= moved.high
 
 
 def _labelled(unit: Unit, long: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from holdfast.core.feed.shapes import FeedRequest
 from holdfast.core.feed.viewer import Budget, Query
 from holdfast.drills import world as audience
 from holdfast.model import full, network, ranker, signals
-from holdfast.model.examples import Examples
+from holdfast.model.examples import Examples, Unit
 from holdfast.model.lessons import Lessons
 from holdfast.model.linear import Linear
 
@@ -36,7 +36,7 @@ class Town:
         self.entries: list[Entry] = []
         self.now = T
         self.linear: Linear | None = None
-        self.release = ""
+        self.kept: list[Unit] = []  # examples that a test keeps for itself
         self._used: dict[str, int] = {}
         for clip in made:
             self.publish(clip.item, list(clip.tags), clip.creator, clip.duration_ms)
