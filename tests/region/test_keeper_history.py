@@ -131,7 +131,7 @@ def test_damage_in_a_running_region_is_found_by_the_scrubber(tmp_path: Path) -> 
             epoch = await fill(east, 1, 400)
             keeper = w.keepers["us-east"][0]
             copy, west = copy_of(keeper, "personal/us-east", epoch), w.keepers["us-west"][0]
-            await w.until(lambda: west.store.held(P).get("personal/us-east", {}).get(epoch) == copy.end.n, 30, "carried")
+            await w.until(lambda: west.store.held(P).get("personal/us-east", {}).get(epoch) == copy.end.n, 30, "held")
             copy.ring.clear()
             (block,) = (w.home.region("us-east") / "nats").rglob(f"*personal_us-east_{epoch}/msgs/1.blk")
             flip(block)
