@@ -154,6 +154,7 @@ def sides(data: Data, width: int) -> tuple[Sides, Array, Array, Array]:
     order = np.lexsort((at, viewer))
     v = len(data.videos)
     left, strength, _ = svds(cowatch(past, v), k=min(width, v - 1), v0=np.full(v, v**-0.5))
+    assert left is not None  # scipy leaves it out only when asked to
     vectors = np.zeros((v, width), np.float32)
     vectors[:, : left.shape[1]] = left * np.sqrt(strength)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
