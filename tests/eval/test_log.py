@@ -157,7 +157,7 @@ def test_nothing_after_the_split_reaches_a_number(small: Path) -> None:
 def test_a_small_world_is_understood(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "SEEDS", 1)
     monkeypatch.setattr(areas, "RESAMPLES", 50)
-    recipe = log_ranker.Recipe(events=4, width=8, bins=4, hidden=16, members=2, epochs=5, rows=64, rate=5e-3)
+    recipe = log_ranker.Recipe(events=0, width=8, bins=4, hidden=16, members=2, epochs=5, rows=64, rate=5e-3)
     monkeypatch.setattr(log_ranker, "Recipe", lambda: recipe)
     result = log.run(small, log.Options(date(2022, 4, 27)), lambda _: None)
     assert result["split"]["trained_on"] + result["split"]["tested_on"] == VIEWERS * 30
@@ -170,6 +170,23 @@ def test_a_small_world_is_understood(small: Path, monkeypatch: pytest.MonkeyPatc
     assert result["baselines"]["gbdt"]["auc"] > 0.65 and "auc" in result["baselines"]["logits"]["like"]
     assert 0 <= result["hit_at_20"] <= 1 and log.rows(result)
     assert msgspec.json.encode(result)
+
+
+def test_the_network_hears_a_viewers_history(small: Path) -> None:
+    data = load(small, date(2022, 4, 27), None)
+    recipe = log_ranker.Recipe(events=4, width=8, bins=4, hidden=16, members=2)
+    numbers = columns.matrix(columns.network(data, 0))
+    tables, viewer, at, _ = log_ranker.sides(data, recipe.width)
+    history = log_ranker.before(data, viewer, at, recipe.events)
+    labels = np.zeros((len(numbers), len(log_ranker.HEADS)), np.float32)
+    some = np.flatnonzero(~data.taught)[:32]
+    rows = log_ranker.Rows(data.column["video"][some], numbers[some], history[some], labels[some])
+    model = log_ranker.Ranker(data, recipe, numbers.shape[1], len(numbers))
+    params, _ = model.begin(0, numbers)
+    params["rank"]["out"] = params["rank"]["out"] + 0.1
+    told = np.asarray(model.ask(params, tables, rows))
+    assert np.isfinite(told).all() and (history[some] >= 0).all()
+    assert not np.allclose(told, model.ask(params, tables, rows._replace(before=np.full_like(rows.before, -1))))
 
 
 def test_the_next_view_is_told_only_after_it_was_asked_for(small: Path) -> None:
