@@ -41,8 +41,10 @@ async def raw(messages: list[bytes], seconds: float, core: int = 0) -> dict[str,
     Returns `entries_per_s`, `blocks_per_s`, `mb_per_s` acknowledged after fsync. The server is pinned to `core`.
     """
     root = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
-    top = resolve(Topology(regions=[Region(name="bench", jurisdiction="US")], rtt_ms=0.0),
-                  system.free_base("127.0.0.1", 60, PORTS_FROM))
+    top = resolve(
+        Topology(regions=[Region(name="bench", jurisdiction="US")], rtt_ms=0.0),
+        system.free_base("127.0.0.1", 60, PORTS_FROM),
+    )
     home = Home(root)
     home.save(top)
     make_keys(home, top)
