@@ -241,36 +241,37 @@ def test_a_viewer_chooses_feeds_and_steers_their_interests(visit: Visit, install
 
     me.find("feed-topic").click()
     me.page.locator(f"[data-test=topic][data-tag='{theme}']").click()
-    until(lambda: feed() == "topic", 8, "the topic feed comes")
+    until(lambda: feed() == "topic", 30, "the topic feed comes")
     assert all(theme in tags for tags in shown("i.tags"))
     me.find("feed-following").click()
-    until(lambda: feed() == "following", 8, "so does the following feed")
+    until(lambda: feed() == "following", 30, "so does the following feed")
     assert set(shown("i.creator")) == {creator}
     me.find("feed-plain").click()
-    until(lambda: feed() == "plain", 8, "and the plain one")
+    until(lambda: feed() == "plain", 30, "and the plain one")
     assert me.see()["rung"] == "REGIONAL" and "PLAIN" in me.see()["badge"]
     me.page.keyboard.press("w")
     assert me.find("why-sentence").inner_text(), "and says why"
     me.find("to-interests").click()
     line = me.page.locator(f"[data-test=interest][data-name='{theme}']")
-    until(lambda: line.count() == 1, 8, "the theme liked is among the interests")
+    until(lambda: line.count() == 1, 30, "the theme liked is among the interests")
     line.locator(".row").click()
     assert "liked" in line.inner_text(), "and says what it comes from"
     line.locator("[data-test=say-never]").click()
-    until(lambda: line.get_attribute("data-say") == "never", 3, "it is said")
+    until(lambda: line.get_attribute("data-say") == "never", 30, "it is said")
     me.find("forget").click()
     me.find("forget-yes").click()
     me.find("undo").wait_for()
     me.page.keyboard.press("Escape")
     me.page.keyboard.press("1")
-    until(lambda: feed() == "for_you", 8, "back to For You")
+    until(lambda: feed() == "for_you", 30, "back to For You")
     token = me.page.evaluate("holdfast.client.me.token.token")
     for region in ("us-west", "us-east"):
         request = urllib.request.Request(
             f"{installation.regions[region]}/v1/me/interests", headers={"Authorization": f"Bearer {token}"}
         )
         known = lambda r=request: json.load(urllib.request.urlopen(r, timeout=3))  # noqa: E731
-        until(lambda known=known: known()["forgotten_before"] > 0, 10, f"{region} knows")
-        assert [(t["name"], t["say"]) for t in known()["tags"]] == [(theme, "never")]
+        until(lambda known=known: known()["forgotten_before"] > 0, 30, f"{region} knows")
+        said = {t["name"]: t["say"] for t in known()["tags"]}  # what plays since then may be learned anew
+        assert said[theme] == "never" and set(said.values()) <= {"never", "learned"}, said
     me.swipe()
     until(lambda: all(theme not in tags for tags in shown("i.tags")), 5, "nothing of it is ahead")

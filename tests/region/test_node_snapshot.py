@@ -17,6 +17,7 @@ from holdfast.adapters.blobs import BlobStore
 from holdfast.adapters.log import LogClient
 from holdfast.core.classes import Class
 from holdfast.core.entries import Entry, Policy, Snapshot, decode
+from holdfast.core.feed.snapshot import FOLD
 
 EAST = "us-east"
 N = 40
@@ -64,8 +65,10 @@ def known(rig: Rig, devices: list[Device]) -> Any:
     pages = [call(rig, EAST, "GET", f"/v1/items/clip-{i}").json for i in range(N)]
     now = status(rig)
     return {
-        "pages": [{f: page[f] for f in fields} for page in pages], "held": [held(rig, d) for d in devices],
-        "items": now["items"], "viewers": now["viewers"],
+        "pages": [{f: page[f] for f in fields} for page in pages],
+        "held": [held(rig, d) for d in devices],
+        "items": now["items"],
+        "viewers": now["viewers"],
         "comments": call(rig, EAST, "GET", "/v1/items/clip-3/comments").json,
     }
 
@@ -128,7 +131,7 @@ def test_an_orderly_stop_leaves_a_snapshot_and_the_next_start_reads_the_news(rig
     store = BlobStore(rig.home.region(EAST) / "blobs")
     for cls in Class:
         named = [e for e in entries_of(rig, cls) if isinstance(e, Snapshot)]
-        assert [(e.fold, [e.sha, e.size]) for e in named] == [("world/1", blobs(rig)[cls])]
+        assert [(e.fold, [e.sha, e.size]) for e in named] == [(FOLD, blobs(rig)[cls])]
         assert all(chain.startswith(cls) for e in named for chain in e.watermark)
         assert store.size(cls, named[0].sha) == named[0].size
 
