@@ -34,7 +34,7 @@ def test_an_event_with_its_device_filled_in_is_the_entry(kind: type, fields: dic
 
 def test_every_kind_of_behaviour_can_be_sent() -> None:
     sent = {t.__struct_config__.tag for t in s.Event.__args__}
-    assert sent == {"view", "like", "skip", "hide", "follow", "share", "comment"}
+    assert sent == {"view", "like", "skip", "hide", "follow", "share", "comment", "interest", "reset"}
 
 
 @pytest.mark.parametrize("spelling", [JSON, MSGPACK])
