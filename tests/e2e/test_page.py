@@ -79,7 +79,7 @@ def like_three(me: Viewer, budget: int = 30) -> str:
             liked += 1
             if liked == 3:
                 return theme
-            until(lambda: theme in ahead(me)[:4], 5, f"the feed turns towards {theme}")
+            until(lambda: theme in ahead(me)[:4], 20, f"the feed turns towards {theme}")
         me.swipe()
     pytest.fail(f"{theme} came {liked} times in {budget}")
 
@@ -98,7 +98,7 @@ def test_the_tour_a_like_turns_the_feed_a_cut_is_survived_and_the_dark_is_swiped
     theme = like_three(me)
     until(lambda: me.find("tour").get_attribute("data-step") == "1", 30, "the tour sees the likes")
     chips = me.page.locator("[data-test=taste] li")
-    leading = lambda: [chip.get_attribute("data-tag") for chip in chips.all()[:3]]  # noqa: E731 - kindred tags tie
+    leading = lambda: [chip.get_attribute("data-tag") for chip in chips.all()[:5]]  # noqa: E731 - kindred tags tie
     until(lambda: theme in leading(), 10, f"the strip leads with {theme}")
 
     home = me.see()["here"]
