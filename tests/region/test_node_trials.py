@@ -1,13 +1,16 @@
 """What an arm makes of a request: a lower rung, factors, rules where the request brings none; nothing for strangers."""
 
 import msgspec
+import pytest
 
+from holdfast.adapters.http.shapes_team import ArmPlan
 from holdfast.core import experiments
 from holdfast.core.entries import Arm, Experiment
+from holdfast.core.errors import Refused
 from holdfast.core.experiments import Trials
 from holdfast.core.feed.rules import Rules
 from holdfast.core.feed.shapes import FeedRequest
-from holdfast.region.node_trials import draw
+from holdfast.region.node_trials import _arm, draw
 
 CALM = Arm(name="calm", at_most="REGIONAL", weights={"heat": 250}, rules='{"no_tags": ["loud"]}')
 
@@ -54,3 +57,11 @@ def test_only_viewers_of_the_same_tenant_are_drawn_and_only_while_it_runs() -> N
     held = running.defined["acme:x"]
     running.define(msgspec.structs.replace(held, outbox=9, stamp=9, stopped=9))
     assert not draw(running, FeedRequest(), viewer, "acme")[1].arms
+
+
+def test_rules_that_no_fold_would_read_are_refused_and_not_acknowledged() -> None:
+    names = [f"{'a' * 36}{k}" for k in range(1000, 1200)]
+    tags = ['"' * 39 + chr(48 + k) for k in range(20)]
+    rules = Rules(creators=names, no_creators=names, any_tags=tags, all_tags=tags, no_tags=tags)
+    with pytest.raises(Refused, match="characters as JSON"):
+        _arm(ArmPlan(name="a", rules=rules))

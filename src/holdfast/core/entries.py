@@ -194,6 +194,7 @@ class Reset(Entry, tag="reset"):
     viewer: Annotated[str, Meta(max_length=64)] = ""
 
 
+RULES_CHARS_MAX = 20_000
 ArmName = Annotated[str, Meta(pattern=rf"^[a-z0-9][a-z0-9_-]{{0,31}}{END}")]
 
 
@@ -204,7 +205,7 @@ class Arm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_default
     share: Annotated[int, Meta(ge=1, le=1000)] = 1  # of the viewers, beside the other arms' shares
     at_most: Annotated[str, Meta(max_length=12)] = ""  # a rung: lowers the top of the ladder
     weights: Annotated[dict[str, Annotated[int, Meta(ge=0, le=400)]], Meta(max_length=20)] = {}  # part of the score: %
-    rules: Annotated[str, Meta(max_length=20_000)] = ""  # core.feed.rules as JSON, where the request brings none
+    rules: Annotated[str, Meta(max_length=RULES_CHARS_MAX)] = ""  # core.feed.rules as JSON, if a request has none
 
 
 class Experiment(Entry, tag="experiment"):

@@ -72,12 +72,14 @@ class Trials:
     defined: dict[str, Experiment] = field(default_factory=dict[str, Experiment])
     tallies: dict[str, dict[str, Tally]] = field(default_factory=dict[str, dict[str, Tally]])
     _exposed: dict[str, list[str]] = field(default_factory=dict[str, list[str]])  # viewer -> experiments
+    _running: dict[str, list[Experiment]] = field(default_factory=dict[str, list[Experiment]])  # by tenant
 
     def define(self, entry: Experiment) -> None:
         """Take a definition, a change of it or its end."""
         held = self.defined.get(entry.name)
         if held is None or (entry.stamp, entry.device, entry.outbox) > (held.stamp, held.device, held.outbox):
             self.defined[entry.name] = entry
+            self._running.pop(tenant_of(entry.name), None)
 
     def serve(self, entry: SlateServed) -> None:
         """Note an exposure."""
@@ -109,8 +111,12 @@ class Trials:
             self._exposed.setdefault(viewer, []).append(name)
 
     def running(self, tenant: str) -> list[Experiment]:
-        """Return the experiments of a tenant that run, by name."""
-        return [e for _, e in sorted(self.defined.items()) if tenant_of(e.name) == tenant and not e.stopped]
+        """Return the experiments of a tenant that run, by name. Kept, since every slate asks; not to be changed."""
+        held = self._running.get(tenant)
+        if held is None:
+            runs = (e for _, e in sorted(self.defined.items()) if tenant_of(e.name) == tenant and not e.stopped)
+            held = self._running[tenant] = list(runs)
+        return held
 
 
 class ArmResult(msgspec.Struct, kw_only=True):

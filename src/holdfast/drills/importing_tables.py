@@ -163,7 +163,7 @@ def _items(path: Path, lenient: bool, notes: list[str]) -> Iterator[dict[str, An
             tags = row.get("tags", "").split("|")
             yield item_of(row["item"], tags, creator=row.get("creator", ""), caption=row.get("caption", ""),
                           duration_ms=millis(row.get("duration_ms", "")), url=row.get("url", ""))  # fmt: skip
-        except ValueError as e:
+        except (ValueError, OverflowError) as e:
             if not lenient:
                 raise fault(path.name, line, str(e), "--lenient leaves such rows out") from e
             left_out += 1

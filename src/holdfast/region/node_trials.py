@@ -15,7 +15,7 @@ from holdfast.adapters.http import shapes_team as team
 from holdfast.adapters.http.ports import Caller
 from holdfast.core import experiments
 from holdfast.core.classes import Class
-from holdfast.core.entries import Arm, Experiment, encode
+from holdfast.core.entries import RULES_CHARS_MAX, Arm, Experiment, encode
 from holdfast.core.errors import Refused
 from holdfast.core.experiments import Trials
 from holdfast.core.feed.ladder import Rung
@@ -27,6 +27,7 @@ from holdfast.core.tenants import SEPARATOR, inner, outer, tenant_of
 from holdfast.region.node_append import Appender
 from holdfast.region.node_state import State
 
+DEFINED_MAX = 1000  # per tenant, ended ones among them: every node keeps them all, at up to 100 kB each
 RUNNING_MAX = 20  # per tenant: each costs a hash per slate, and many at once have few viewers each
 NAMES = "letters, digits, `_`, `.` and `-`, at most 64"
 NAME = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}\Z")
@@ -75,6 +76,9 @@ class NodeTrials:
                           hint="take another name: what an experiment asks is never changed")
         if len(trials.running(caller.tenant)) >= RUNNING_MAX:
             raise Refused(f"{RUNNING_MAX} experiments run already", field="name", code="conflict", hint="stop one")
+        if sum(tenant_of(n) == caller.tenant for n in trials.defined) >= DEFINED_MAX:
+            raise Refused(f"{DEFINED_MAX} experiments were begun already, and each is kept", field="name",
+                          code="conflict")
         arms = [_arm(arm) for arm in plan.arms]
         if len({arm.name for arm in arms}) < len(arms):
             raise Refused("two arms have one name", field="arms", code="door")
@@ -137,6 +141,9 @@ def _arm(plan: team.ArmPlan) -> Arm:
             raise Refused(f"no score has a part `{part}`", field="weights", code="door",
                           hint=f"the parts are: {', '.join(sorted(PARTS))}")
     rules = msgspec.json.encode(plan.rules).decode() if plan.rules is not None else ""
+    if len(rules) > RULES_CHARS_MAX:  # no fold would read the entry
+        raise Refused(f"the rules of arm `{plan.name}` have {len(rules)} characters as JSON, at most {RULES_CHARS_MAX}",
+                      field="rules", code="door", hint="name fewer creators or tags")
     weights = {part: round(factor * 100) for part, factor in plan.weights.items()}
     return Arm(name=plan.name, share=plan.share, at_most=plan.at_most or "", weights=weights, rules=rules)
 

@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rig import S, Stage, items
 
 from holdfast.core.entries import Follow, Interest, Reset
+from holdfast.core.feed import kinds
 from holdfast.core.feed.ladder import Rung
-from holdfast.core.feed.shapes import ContextEvent
+from holdfast.core.feed.shapes import ContextEvent, FeedRequest
 from holdfast.core.feed.viewer import History
 
 RUNGS = [Rung.LINEAR, Rung.REGIONAL]
@@ -225,3 +226,13 @@ def test_the_index_of_tags_finds_what_a_scan_finds(publications):
     c = stage.world.catalogue
     for tag in range(len(c.tags.all)):
         assert c.having(tag).tolist() == np.flatnonzero((c.tag_rows[: c.n] == tag).any(1)).tolist()
+
+
+def test_following_a_name_with_a_colon_does_not_tell_whether_a_tenant_has_such_a_creator():
+    stage = Stage(3)
+    stage.publish("acme:song", tags=[], creator="acme:bob")
+    for viewer, creator in (("v", "acme:bob"), ("w", "acme:nobody")):
+        stage.world.apply(Follow(**stage.id(viewer), creator=creator))
+        asked = kinds.settle(FeedRequest(feed="following"), stage.world.profiles[viewer], stage.world.catalogue, "")
+        assert asked.kind.name == "for_you"
+    assert kinds.followed(stage.world.profiles["v"], stage.world.catalogue, "acme").sum() == 1

@@ -85,17 +85,21 @@ def settle(ask: "FeedRequest", profile: Profile, catalogue: Catalogue, tenant: s
         if not (only & catalogue.allowed()).any():
             return Asked(TABLE["for_you"], f"No video about {ask.topic} is here yet, so this is For You.")
         return Asked(kind, kind.words.format(topic=ask.topic), only)
-    only = followed(profile, catalogue)
+    only = followed(profile, catalogue, tenant)
     if not only.any():
         return Asked(TABLE["for_you"], "Nobody you follow has a video here yet, so this is For You.")
     return Asked(kind, kind.words, only)
 
 
-def followed(profile: Profile, catalogue: Catalogue) -> Array:
-    """Return bool[n]: what may be shown of those the viewer follows (`limit` binds recommending to strangers only)."""
+def followed(profile: Profile, catalogue: Catalogue, tenant: str) -> Array:
+    """Return bool[n]: what may be shown of those the viewer follows (`limit` binds recommending to strangers only).
+
+    Of this tenant: a name with a colon may be followed, and must not tell whether another tenant has such a creator.
+    """
     c, only = catalogue, np.zeros(catalogue.n, bool)
     rows = c.made_by(profile.followed())
-    only[rows] = c.live[rows] & (c.verdict[rows] >= 0) & (c.verdict[rows] <= STRICTNESS["limit"])
+    shown = c.live[rows] & (c.verdict[rows] >= 0) & (c.verdict[rows] <= STRICTNESS["limit"])
+    only[rows] = shown & (c.tenant[rows] == c.tenants.of.get(tenant, -1))
     return only
 
 
