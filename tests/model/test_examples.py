@@ -1,5 +1,6 @@
 """Examples: what a slate and what was done with it become, and what does not teach."""
 
+import msgspec
 import numpy as np
 import pytest
 from town import Town
@@ -52,6 +53,16 @@ def test_a_showing_settles_and_is_one_example(town: Town) -> None:
     assert signals.floats(unit.fixed)[0, -1] == pytest.approx(np.log(3), abs=1e-3)  # it stood third
     before = signals.unpack(slate.signals, 8)
     assert before is not None and (unit.fixed[0, :-1] == before[2, :-1]).all()
+
+
+def test_a_slate_heard_again_is_the_same_slate(town: Town) -> None:
+    """A request repeated, at this region or another, makes a second entry of the same slate."""
+    slate = served(town)
+    view(town, slate, 2)
+    town.take(msgspec.structs.replace(slate, **town.id("node")))
+    pass_time(town)
+    (unit,) = town.examples.emptied()
+    assert len(unit.rows) == 1
 
 
 def test_a_late_act_corrects_alone_and_only_within_the_window(town: Town) -> None:

@@ -10,7 +10,7 @@ from holdfast.model import full, gate, online, release
 from holdfast.model.evaluate import area, ask, ask_network, paired
 from holdfast.model.examples import HEAD, Outcome, Unit
 from holdfast.model.full import Full, FullModel
-from holdfast.model.rollout import COUNTED, SHARES_PPM, Line, Trial, bound, in_trial
+from holdfast.model.rollout import COUNTED, SHARES_PPM, STARVED, Line, Trial, bound, in_trial
 
 GOOD, BAD, SERVING = "a" * 64, "b" * 64, "c" * 64
 
@@ -142,6 +142,28 @@ def test_a_canary_serves_its_share_and_what_goes_back_leaves_the_one_before() ->
     at.hear(step(SERVING, "rollback", 10))
     assert at.chosen("v1") == ""  # none left: LINEAR serves
     assert not at.hear(step(BAD, "serve", 3, 1_000_000))  # older than what was decided since
+
+
+def test_failed_trials_do_not_push_out_what_serves() -> None:
+    at = line(made(GOOD, 1), step(GOOD, "serve", 2, 1_000_000), made(SERVING, 3), step(SERVING, "serve", 4, 1_000_000))
+    for k in range(20):
+        bad = f"{k:064x}"
+        at.hear(made(bad, 10 + 3 * k))
+        at.hear(step(bad, "canary", 11 + 3 * k, 125_000))
+        at.hear(step(bad, "rollback", 12 + 3 * k))
+    again = line(*at.steps, *at.releases.values())  # as a snapshot hears it
+    assert (again.serving, again.before, again.since, again.trial) == (SERVING, [GOOD], at.since, "")
+    assert again.releases.keys() == at.releases.keys() == {SERVING, GOOD}
+
+
+def test_a_trial_that_nobody_is_shown_ends() -> None:
+    dice = np.random.default_rng(4)
+    at = line(made(SERVING, 1), step(SERVING, "serve", 2, 1_000_000), step(GOOD, "canary", 10, SHARES_PPM[0]))
+    trial = Trial()
+    trial.see(outcomes(STARVED - 1, 0.4, SERVING, 11, dice))
+    assert trial.step(at).verdict == ""
+    trial.see(outcomes(1, 0.4, SERVING, 11, dice))
+    assert trial.step(at).verdict == "rollback"
 
 
 def test_shares_nest() -> None:

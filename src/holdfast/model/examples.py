@@ -162,6 +162,8 @@ class Examples:
 
     def _serve(self, entry: SlateServed) -> None:
         c = self.world.catalogue
+        if entry.slate in self._slates:  # a request repeated, perhaps at another region: what was shown first stands
+            return
         rows = np.array([c.items.of.get(item, -1) for item in entry.items], np.int64)
         fixed = signals.unpack(entry.signals, rows.size)
         if fixed is None or not rows.size or (rows < 0).any() or entry.feed == "plain":  # nothing personal in it
@@ -255,7 +257,7 @@ class Examples:
         while self._due and self._due[0][0] <= self.now_us:
             due, _, name, row = heappop(self._due)
             slate = self._slates.get(name)
-            if slate is not None and row not in slate.taught:
+            if slate is not None and row in slate.dwell and row not in slate.taught:
                 ready.setdefault(name, []).append(row)
                 slate.taught.add(row)
                 self.learned_to = max(self.learned_to, due - SETTLE_US)

@@ -26,6 +26,7 @@ SHARES_PPM = (125_000, 500_000, 1_000_000)
 COUNTED = 60  # showings by the trial at each share before it widens
 MARGIN = 0.02  # of the long-view rate: who looks worse by more does not widen yet
 WORSE = 0.05
+STARVED = 600  # showings beside it, in which a trial that is hardly shown ends: the next draws other viewers
 TOLD = 200  # showings after which a trial that looks worse by WORSE goes back though it is not sure
 ALPHA = 0.05
 MIXTURE = 50.0  # the bound is tightest after about so many units of variance: some 250 showings
@@ -66,8 +67,10 @@ class Line:
             if entry.sha != self.trial:
                 self.began = entry.stamp
             self.trial, self.share_ppm = entry.sha, entry.share_ppm
-        self.steps = [*self.steps, entry][-STEPS_KEPT:]
         kept = {self.serving, self.trial, *self.before}
+        # a failed trial's steps are let go, so that they never push out the step that made what serves
+        led = [s for s in self.steps if s.sha == self.trial or (s.verdict == "serve" and s.sha in kept)]
+        self.steps = [*led[-STEPS_KEPT:], entry]
         self.releases = {sha: r for sha, r in self.releases.items() if sha in kept or r.stamp > self.since}
         return True
 
@@ -121,6 +124,9 @@ class Trial:
         compared = bool(theirs)
         if compared and (difference + half < 0 or (difference < -WORSE and len(ours) >= TOLD)):
             return Step("rollback", 0, f"worse: {words}", figures)
+        beside = sum(o.release != line.trial and o.stamp >= line.since for o in here)
+        if counted < COUNTED and beside >= STARVED:
+            return Step("rollback", 0, f"hardly shown: {counted} of {counted + beside} showings", figures)
         if counted < COUNTED or (compared and difference < -MARGIN):
             return Step("")
         wider = next((s for s in SHARES_PPM if s > line.share_ppm), SHARES_PPM[-1])

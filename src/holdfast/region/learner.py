@@ -129,6 +129,8 @@ class Learner:
                 self.network.heard(made)
         except HoldfastError as e:
             log.warning("the network's release waits", why=str(e))
+        except Exception as e:  # noqa: BLE001 - JAX raises what it likes; LINEAR goes on
+            self.network.fail(e)
 
     def _entry(self, fields: dict[str, Any]) -> Entry:
         self.outbox += 1

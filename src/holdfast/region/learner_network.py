@@ -46,6 +46,7 @@ UNITS_FIRST = 64  # examples before anything is trained
 PAST_KEPT = 4096  # as model.online.PAST
 JUDGED_MAX = 256  # newest held-out slates that a candidate is asked about
 WHOLE_EVERY = 10  # releases that build upon one whole one
+AGAIN_S = 300.0  # after a failure of JAX
 KEPT = 24  # own blobs of networks kept, beside those the line names
 
 log = telemetry.logger()
@@ -72,7 +73,9 @@ class LearnerNetwork:
         self._base: tuple[str, Any] | None = None
         self._since_base = 0
         self._own: list[str] = []
+        self._bases: dict[str, str] = {}  # of own networks: what each builds upon
         self._tried_s = self._decided_s = self._kept_s = time.monotonic()
+        self._off_until_s = 0.0
         self._out = 0  # showings trained on at the last try
         self._recall()
 
@@ -103,8 +106,20 @@ class LearnerNetwork:
                 self._past.append(unit)
         if resting:  # another learner's parameters go on from here; ours would be of the past
             self._trainer, self._stored = None, b""
-        if resting or not caught_up:
+        if resting or not caught_up or time.monotonic() < self._off_until_s:
             return
+        try:
+            await self._learn()
+        except Exception as e:  # noqa: BLE001 - JAX raises what it likes; LINEAR goes on
+            self.fail(e)
+
+    def fail(self, e: Exception) -> None:
+        """JAX is not there, does not compile or has no memory: LINEAR goes on alone, and this is tried again later."""
+        log.warning("the network cannot learn now", why=repr(e), again_s=AGAIN_S)
+        self._trainer = self._making = self._serving = None
+        self._stored, self._off_until_s = b"", time.monotonic() + AGAIN_S
+
+    async def _learn(self) -> None:
         if self._making is None and self._trainer is None and len(self._past) >= UNITS_FIRST:
             self._making = asyncio.create_task(self._make())
         if self._making is not None and self._making.done():
@@ -204,6 +219,7 @@ class LearnerNetwork:
         if self._since_base == 0:
             self._base = (sha, full.model)
         self._since_base = (self._since_base + 1) % WHOLE_EVERY
+        self._bases[sha] = node_networks.base_of(data)
         self._forget_old(sha)
         agreed, told = self.examples.agreed
         figures = {**judgement.figures, "probe": full.probe(), "agreed": agreed / max(told, 1)}
@@ -259,9 +275,11 @@ class LearnerNetwork:
         """Delete own networks that nothing names any more."""
         self._own = [*(s for s in self._own if s != sha), sha]
         needed = {self.line.serving, self.line.trial, *self.line.before, self._base[0] if self._base else ""}
+        needed |= {self._bases.get(s, "") for s in (*needed, *self._own[-KEPT:])}
         for old in [s for s in self._own[:-KEPT] if s not in needed]:
             self._blobs.delete(Class.PERSONAL, old)
             self._own.remove(old)
+            self._bases.pop(old, None)
 
 
 def _rollout(sha: str, step: Step) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
+from holdfast.adapters import telemetry
 from holdfast.adapters.http.ports import Caller
 from holdfast.adapters.signing import unb64
 from holdfast.core.asks import Acked
@@ -38,6 +39,9 @@ EMPTY = "no approved video can be offered here yet; publish one, or ask again"
 COLD = "this region is still reading its log and has no shelf yet; try another region"
 TRIAL = "It comes from a network that is on trial with a share of viewers."
 BUDGET_US = 200_000.0  # of one call: well inside a client's deadline of about a second
+
+
+log = telemetry.logger()
 
 
 @dataclass(slots=True)
@@ -144,7 +148,15 @@ class NodeFeed:
         state = self._state
         budget = self._budget(len(batch), network)
         predicts = self._predictors(network)
-        results = pipeline.run([w.query for w in batch], state.world, predicts, budget, self._stocks)
+        try:
+            results = pipeline.run([w.query for w in batch], state.world, predicts, budget, self._stocks)
+        except Exception:
+            if network is None:
+                raise
+            log.exception("a network failed to answer; LINEAR does", sha=network.release)
+            state.count("network_faults")
+            self._answer_by(None, batch, best, lacks)
+            return
         words = ladder.standing(state.ladder, best, lacks, state.now_s())
         for waiting, result in zip(batch, results, strict=True):
             model = network if result.rung < Rung.LINEAR else state.model if result.rung is Rung.LINEAR else None

@@ -53,20 +53,26 @@ class NodeReleases:
     def heard(self) -> list[Release | Rollout]:
         """Return the entries that a snapshot must hear again to stand where this one does."""
         line = self._state.networks.line
-        return [*([self.newest] if self.newest else []), *line.releases.values(), *line.steps]
+        return [*([self.newest] if self.newest else []), *line.steps, *line.releases.values()]  # a step drops releases
 
     async def keep(self) -> None:
         """Swap to the newest releases, for ever."""
         while True:
             await self._news.wait()
             self._news.clear()
+            late = False  # what cannot be had now holds up nothing else
             try:
                 await self._take_linear()
-                for release in self._state.networks.wanted():
+            except Degraded:
+                late = True
+            for release in self._state.networks.wanted():
+                try:
                     if release.sha not in self._refused:
                         await self._take_network(release)
-                self._state.networks.drop()
-            except Degraded:
+                except Degraded:
+                    late = True
+            self._state.networks.drop()
+            if late:
                 self._news.set()
                 await asyncio.sleep(RETRY_S)
 
@@ -100,8 +106,10 @@ class NodeReleases:
                 like.predict if like else None,
             )  # fmt: skip
             await asyncio.to_thread(node_networks.warm, network, release.figures.get("probe"))
-        except Broken as e:
-            telemetry.logger().warning("a network is refused here", sha=release.sha, why=str(e))
+        except Degraded:
+            raise
+        except Exception as e:  # noqa: BLE001 - Broken, or JAX is not there, or has no memory: LINEAR serves on
+            telemetry.logger().warning("a network is refused here", sha=release.sha, why=repr(e))
             state.count("releases_refused")
             self._refused[release.sha] = None
             while len(self._refused) > REFUSED_KEPT:

@@ -59,9 +59,9 @@ class Rate:
         if not self.landmark_us:
             return 0.0
         span = max(now_us - self.first_us, SPAN_MIN_US) / self.half_life_us
-        fade = 2.0 ** max(-1000.0, (self.landmark_us - now_us) / self.half_life_us)
+        fade = 2.0 ** min(max(-1000.0, (self.landmark_us - now_us) / self.half_life_us), SHIFT_MAX)
         filled = (1.0 - 2.0 ** -min(span, 1000.0)) * self.half_life_us / S_US / 0.6931
-        return self.warm * min(fade, 2.0**SHIFT_MAX) / filled
+        return self.warm * fade / filled
 
 
 @dataclass(slots=True)
@@ -126,8 +126,8 @@ class Book:
 
     def awaited(self, c: Catalogue, rows: Array, now_us: int) -> Array:
         """Return float64[M]: showings of each row thought to be under way at `now_us`."""
-        fade = 2.0 ** max(-1000.0, (self.await_landmark_us - now_us) / AWAIT_HALF_LIFE_US)
-        return c.awaited[rows] * min(fade, 1.0)
+        fade = 2.0 ** min(max(-1000.0, (self.await_landmark_us - now_us) / AWAIT_HALF_LIFE_US), 0.0)
+        return c.awaited[rows] * fade
 
     def _await_weight(self, c: Catalogue, stamp: int) -> float:
         if not self.await_landmark_us:
