@@ -30,8 +30,8 @@ class NodeCounts:
 
     def hear(self, entry: View | Like) -> None:
         """Note who watched what, until there are enough."""
-        if entry.item in self._open:
-            return
+        if entry.item in self._open or entry.item not in self._state.world.catalogue.items.of:
+            return  # a name without a row is one of too many invented ones (`Catalogue.deed_row`)
         viewers = self._viewers.setdefault(entry.item, set())
         viewers.add(entry.device)
         if len(viewers) >= K_VIEWERS:
@@ -63,7 +63,7 @@ class NodeCounts:
         c = self._state.world.catalogue
         news: dict[str, tuple[int, int, int]] = {}
         for item in self._open:
-            row = c.items.of[item]
+            row = c.items.of.get(item, -1)
             if row >= 0:
                 total = (int(c.views[row]), int(c.long_views[row]), int(c.likes[row]))
                 if self._said.get(item) != total:
