@@ -31,13 +31,22 @@ _NETWORK = {
 WEIGHTS: dict[Rung, dict[str, float]] = {
     Rung.FULL: _NETWORK,
     Rung.STALE: _NETWORK,
-    Rung.LINEAR: {"next": 1.0, "taste": 0.25, "heat": 0.2, "followed": 0.3, "told": 0.4, "fresh": 0.05,
-                  "first": 0.2, "tired": -0.15},
+    Rung.LINEAR: {
+        "next": 1.0,
+        "taste": 0.25,
+        "heat": 0.2,
+        "followed": 0.3,
+        "told": 0.4,
+        "fresh": 0.05,
+        "first": 0.2,
+        "tired": -0.15,
+    },
     Rung.REGIONAL: {"heat": 1.0, "told": 0.4},
 }
 SCALED = frozenset({"next", "taste", "heat"})  # scaled so that the largest magnitude within the query is 1
 NEUTRAL = WEIGHT["view"] / WEIGHT_UNIT  # stayed a while: speaks neither for nor against
 TASTE_FADE = 0.98  # per newer video: tastes last longer than the thread of one session
+YOUNG = 1.5  # how much more a taste weighs beside a model that has learned nothing yet; KuaiRand is past that
 TASTE_PRIOR = 2.0  # videos of a tag before its record counts in full measure
 
 
@@ -64,7 +73,8 @@ def taste_of(rows: Array, taste: Array, catalogue: Catalogue) -> Array:
 def parts(rung: Rung, columns: Mapping[str, Array], size: int, trust: float = 1.0) -> Array:
     """Return float32[K, P], a column per row of WEIGHTS[rung], from float[K] columns by name; an absent one is 0.
 
-    `trust` in 0..1 is how much the model of `next` has learned: a young one must not outshout the viewer's own record.
+    `trust` in 0..1 is how much the model of `next` has learned: a young one must not outshout the viewer's own record,
+    which weighs up to 1 + YOUNG times as much meanwhile.
     """
     table = np.zeros((size, len(WEIGHTS[rung])), np.float32)
     for i, name in enumerate(WEIGHTS[rung]):
@@ -73,6 +83,8 @@ def parts(rung: Rung, columns: Mapping[str, Array], size: int, trust: float = 1.
             table[:, i] = unit(column) if name in SCALED else column
             if name == "next":
                 table[:, i] *= trust
+            elif name == "taste":
+                table[:, i] *= 1.0 + YOUNG * (1.0 - trust)
     return table
 
 
