@@ -84,7 +84,8 @@ class NodeFeed:
         """Answer one query as it would be answered now, without handing it out: nothing is recorded."""
         self.standing()
         network = self._state.networks.of(query.viewer)
-        return pipeline.run([query], self._state.world, self._predictors(network), self._budget(1, network))[0]
+        budget = self._budget(1, network)
+        return pipeline.run([query], self._state.world, self._predictors(network), budget, self._stocks)[0]
 
     def _budget(self, size: int, network: Model | None) -> Budget:
         state = self._state

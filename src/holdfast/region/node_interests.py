@@ -38,6 +38,8 @@ class NodeInterests:
 
     async def tell(self, request: s.TellRequest, caller: Caller) -> s.Interests:
         self._state.need_folds()
+        if caller.team:
+            caller.need("feed")  # the answer is the whole picture
         viewer = whose(caller, request.viewer)
         told: list[Entry] = [
             Interest(**self._state.stamp(), about=t.about, name=full_name(t.about, t.name, caller.tenant),  # type: ignore[arg-type]

@@ -121,6 +121,6 @@ export function part({ name, value, chance }) {
 /** The video that `text` names: an id, or an address with `?item=`; null if it is neither. */
 export function itemIn(text) {
   const named = text.trim().match(/[?&]item=([^&#\s]+)/)
-  const item = named ? decodeURIComponent(named[1]) : text.trim()
+  const item = named ? named[1] : text.trim() // an id needs no escapes, so an escaped one is none
   return /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/.test(item) ? item : null
 }
