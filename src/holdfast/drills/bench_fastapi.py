@@ -21,9 +21,9 @@ SEEN = 200
 def app() -> Any:
     """Return the ASGI app, its Redis filled."""
     videos, redis_port = int(os.environ["BENCH_VIDEOS"]), int(os.environ["BENCH_REDIS"])
-    import redis
-    import redis.asyncio
-    from fastapi import FastAPI
+    import redis  # pyright: ignore[reportMissingImports]
+    import redis.asyncio  # pyright: ignore[reportMissingImports]
+    from fastapi import FastAPI  # pyright: ignore[reportMissingImports]
 
     items = vectors(videos)
     dice = np.random.default_rng(3)

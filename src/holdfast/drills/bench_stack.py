@@ -99,7 +99,8 @@ def _usearch(items: Any, users: Any) -> dict[str, Any]:
 def _implicit(items: Any, users: Any) -> dict[str, Any]:
     if importlib.util.find_spec("implicit") is None:
         return {"implicit": MISSING}
-    from implicit.cpu.topk import topk  # what every `recommend` of implicit's CPU models ends in
+    # what every `recommend` of implicit's CPU models ends in
+    from implicit.cpu.topk import topk  # pyright: ignore[reportMissingImports]
 
     return {
         "implicit_ms": _ms(lambda: [topk(items, u[None], K, num_threads=1) for u in users], len(users)),
