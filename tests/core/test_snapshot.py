@@ -36,7 +36,7 @@ from holdfast.core.feed.snapshot import freeze, thaw
 from holdfast.core.feed.world import World
 
 DAY_US = 86_400 * 10**6
-NOT_STATE = {"_takes", "_capacity", "version", "_allowed", "made", "_lengths"}  # how it works, not what it knows
+NOT_STATE = {"_takes", "_capacity", "version", "_allowed", "made", "tagged", "_lengths"}  # how it works
 
 
 def dump(thing, n=None):
@@ -102,6 +102,7 @@ def test_a_thawed_world_goes_on_as_if_never_frozen(entries, cut):
     thawed = thaw(freeze(fold(entries[:cut])))
     assert dump(thawed) == dump(fold(entries[:cut]))
     assert thawed.catalogue.made == fold(entries[:cut]).catalogue.made  # in whatever order the creators came
+    assert thawed.catalogue.tagged == fold(entries[:cut]).catalogue.tagged  # and the tags
     fold(entries[cut:], thawed)
     assert dump(thawed) == dump(whole)
 

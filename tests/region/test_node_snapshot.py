@@ -47,6 +47,7 @@ def devices(rig: Rig) -> list[Device]:
         device.send(EAST, *views, *likes, device.event("hide", item="clip-9"))
         device.send(EAST, device.event("comment", item="clip-3", text=f"seen by {v}"))
     until(lambda: all(held(rig, d) == [[1, d.outbox]] for d in found))
+    until(lambda: len(call(rig, EAST, "GET", "/v1/items/clip-3/comments").json["comments"]) == 7)  # tables come after
     return found
 
 
