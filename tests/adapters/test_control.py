@@ -42,7 +42,7 @@ class Room:
 )
 def test_who_may_switch(headers: dict[str, str], status: int) -> None:
     async def go() -> None:
-        room, port = Room(), system.free_base(HOST, 1, 24_700)
+        room, port = Room(), system.free_base(HOST, 1)
         close = await control.serve(room, HOST, port, None)
         try:
             sent = {"Content-Type": "application/json"}

@@ -1,7 +1,6 @@
 """The SDK against real regions: it goes on when one goes dark, nothing said is lost, and nothing leaves the fence."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ ROLES = ("log", "keeper", "node")
 def topology() -> Topology:
     import msgspec
 
-    base = system.free_base("127.0.0.1", 60, 33000 + os.getpid() % 83 * 100)
+    base = system.free_base("127.0.0.1", 60)
     return resolve(msgspec.structs.replace(DEFAULT, rtt_ms=0.0), base)
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stage import AUDIENCE, CLIPS, Installation, Viewer, chromium, free_base, until
+from stage import AUDIENCE, CLIPS, Installation, Viewer, chromium, until
+
+from holdfast.adapters import system
 
 ROOT = Path(__file__).resolve().parents[2]
 OPEN_S = 270.0  # about 60 on an idle pair of cores
@@ -25,7 +27,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     """Three living regions with clips and an audience, for one module of tests."""
     if not (ROOT / "src/holdfast/webapp/index.html").exists():
         pytest.fail("the web app is not built: make setup")
-    base = free_base()
+    base = system.free_base("127.0.0.1", 60)
     folder = tmp_path_factory.mktemp("e2e")
     argv = [
         sys.executable, "-m", "holdfast.cli.main", "up", "--dir", str(folder / "data"), "--port", str(base),

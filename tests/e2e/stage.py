@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import shutil
-import socket
 import time
 import urllib.request
 from collections.abc import Callable
@@ -72,20 +70,6 @@ def until(holds: Callable[[], bool], seconds: float, what: str) -> float:
             return time.monotonic() - begun
         time.sleep(0.1)
     pytest.fail(f"not within {seconds:.0f} s: {what}")
-
-
-def free_base() -> int:
-    """A port with room above it for regions, log servers and links."""
-    for _ in range(50):
-        base = random.randrange(21000, 29000, 60)
-        try:
-            for port in (base, *range(base + 1, base + 4), *range(base + 21, base + 24), *range(base + 41, base + 47)):
-                with socket.socket() as s:
-                    s.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return base
-    pytest.fail("no free ports")
 
 
 PHONE = {"width": 390, "height": 844}

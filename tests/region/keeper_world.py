@@ -3,16 +3,14 @@
 import asyncio
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from holdfast.adapters import natsconf
+from holdfast.adapters import natsconf, system
 from holdfast.adapters.home import Home
 from holdfast.adapters.log import LogClient
 from holdfast.adapters.signing import load_keys, make_keys
@@ -22,19 +20,6 @@ from holdfast.core.chain import Block
 from holdfast.core.classes import Class
 from holdfast.core.topology import Region, Topology, resolve
 from holdfast.region.keeper import Keeper
-
-
-def free_base() -> int:
-    """A base port of which the ports that a topology uses can be bound now."""
-    while True:
-        base = random.randrange(20_000, 50_000)
-        try:
-            for port in [base, *range(base + 21, base + 25), *range(base + 41, base + 53)]:
-                with socket.socket() as s:
-                    s.bind(("127.0.0.1", port))
-            return base
-        except OSError:
-            continue
 
 
 def view(k: int, item: str = "clip", device: str = "v-test") -> entries.View:
@@ -47,7 +32,8 @@ class World:
 
     def __init__(self, root: Path, tail_bytes: int = 64 * 1024 * 1024, rtt_ms: float = 0.0, **regions: str) -> None:
         named = [Region(name=n.replace("_", "-"), jurisdiction=j) for n, j in regions.items()]
-        self.top = resolve(Topology(regions=named, rtt_ms=rtt_ms, tail_bytes=tail_bytes), free_base())
+        named_top = Topology(regions=named, rtt_ms=rtt_ms, tail_bytes=tail_bytes)
+        self.top = resolve(named_top, system.free_base("127.0.0.1", 60))
         self.home = Home(root)
         self.home.save(self.top)
         make_keys(self.home, self.top)

@@ -6,7 +6,6 @@ The supervisor's loop runs in a thread of its own, so that the tests can be plai
 import asyncio
 import http.client
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from holdfast.adapters import system
 from holdfast.adapters.home import Home
 from holdfast.adapters.signing import Signer, b64, device_message
 from holdfast.core.topology import Region, Topology, resolve
@@ -22,23 +22,10 @@ from holdfast.region.supervisor import Supervisor
 PROCESSES = ("log", "keeper", "node")
 
 
-def free_base() -> int:
-    """A base port such that the ports of three regions above it are free."""
-    for base in range(21000 + int(time.time() * 997) % 20000, 60000, 97):
-        try:
-            for port in [base, *range(base + 1, base + 5), *range(base + 21, base + 25), *range(base + 41, base + 50)]:
-                with socket.socket() as s:
-                    s.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return base
-    raise AssertionError("no free ports")
-
-
 def topology(regions: dict[str, str], rtt_ms: float = 0.0) -> Topology:
     """Resolve a topology of `{name: jurisdiction}` on free ports."""
     rows = [Region(name=name, jurisdiction=law) for name, law in regions.items()]
-    return resolve(Topology(regions=rows, rtt_ms=rtt_ms), port=free_base())
+    return resolve(Topology(regions=rows, rtt_ms=rtt_ms), port=system.free_base("127.0.0.1", 60))
 
 
 class Rig:

@@ -1,7 +1,6 @@
 """A region backed up while it runs, its directory lost, restored from the files: everything is there again."""
 
 import asyncio
-import os
 import shutil
 from pathlib import Path
 
@@ -70,7 +69,7 @@ async def look(home: Home, top: Topology, wanted: list[tuple[int, int]]) -> None
 
 def test_a_region_comes_back_from_its_backup(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    top = resolve(TOP, system.free_base("127.0.0.1", 60, 41000 + os.getpid() % 89 * 100))
+    top = resolve(TOP, system.free_base("127.0.0.1", 60))
     to = tmp_path / "backup"
     held = asyncio.run(fill(home, top, to))
     assert sum(last - first + 1 for first, last in held) == 120
@@ -92,7 +91,7 @@ def test_a_region_comes_back_from_its_backup(tmp_path: Path) -> None:
 
 def test_a_region_that_does_not_run_cannot_be_backed_up(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
-    top = resolve(TOP, system.free_base("127.0.0.1", 60, 41000 + os.getpid() % 89 * 100))
+    top = resolve(TOP, system.free_base("127.0.0.1", 60))
     home.save(top)
     make_keys(home, top)
     with pytest.raises(Degraded, match="does not run"):

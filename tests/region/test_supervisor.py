@@ -22,7 +22,7 @@ TOP = Topology(rtt_ms=0, regions=[Region(name="us-east", jurisdiction="US"), Reg
 
 
 def topology() -> Topology:
-    return resolve(TOP, system.free_base("127.0.0.1", 60, 21000 + os.getpid() % 97 * 100))
+    return resolve(TOP, system.free_base("127.0.0.1", 60))
 
 
 def state_of(pid: int) -> str:
@@ -87,7 +87,7 @@ def test_links_between_regions_take_their_time(tmp_path: Path) -> None:
 
     async def story() -> None:
         slow = msgspec.structs.replace(TOP, rtt_ms=120.0)
-        top = resolve(slow, system.free_base("127.0.0.1", 60, 21000 + os.getpid() % 97 * 100))
+        top = resolve(slow, system.free_base("127.0.0.1", 60))
         async with Supervisor(Home(tmp_path), top, roles=("log",)) as s:
             await s.start()
             link = top.links["us-west>us-east"]

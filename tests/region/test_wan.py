@@ -4,8 +4,7 @@ import asyncio
 import hashlib
 import time
 
-from keeper_world import free_base
-
+from holdfast.adapters import system
 from holdfast.core.topology import Region, Topology, resolve
 from holdfast.region import wan
 
@@ -15,7 +14,7 @@ RTT_MS = 80.0
 def test_bytes_arrive_whole_in_order_and_late(tmp_path) -> None:
     async def run() -> None:
         named = [Region(name="a", jurisdiction="US"), Region(name="b", jurisdiction="US")]
-        top = resolve(Topology(regions=named, rtt_ms=RTT_MS), free_base())
+        top = resolve(Topology(regions=named, rtt_ms=RTT_MS), system.free_base("127.0.0.1", 60))
         ended = asyncio.Event()
 
         async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,7 +51,7 @@ def test_bytes_arrive_whole_in_order_and_late(tmp_path) -> None:
 def test_nobody_behind_the_link_closes_the_connection(tmp_path) -> None:
     async def run() -> None:
         named = [Region(name="a", jurisdiction="US"), Region(name="b", jurisdiction="US")]
-        top = resolve(Topology(regions=named, rtt_ms=RTT_MS), free_base())
+        top = resolve(Topology(regions=named, rtt_ms=RTT_MS), system.free_base("127.0.0.1", 60))
         links = await wan.serve(top)
         reader, _ = await asyncio.open_connection("127.0.0.1", top.links["a>b"])
         assert await asyncio.wait_for(reader.read(), 5) == b""
@@ -65,7 +64,7 @@ def test_nobody_behind_the_link_closes_the_connection(tmp_path) -> None:
 def test_bytes_for_someone_who_does_not_read_wait_within_the_window(tmp_path) -> None:
     async def run() -> None:
         named = [Region(name="a", jurisdiction="US"), Region(name="b", jurisdiction="US")]
-        top = resolve(Topology(regions=named, rtt_ms=2.0), free_base())
+        top = resolve(Topology(regions=named, rtt_ms=2.0), system.free_base("127.0.0.1", 60))
         begin = asyncio.Event()
         got = 0
 

@@ -10,8 +10,8 @@ import contextlib
 import ctypes
 import errno
 import os
+import random
 import shutil
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -21,28 +21,26 @@ from holdfast.core.errors import Refused
 
 LOG_BYTES_MAX = 4_000_000  # of one process; the newest half is kept
 REPORT_BYTES_MAX = 1_000_000  # longest line a child may report on stdout
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+PORTS_FROM, BASES_TRIED = 10_000, 500
+LENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_STARTED = Path(__file__).with_name("started.py")
 
 
 async def spawn(argv: Sequence[str], log: Path, *, nice: int = 0, env: dict[str, str]) -> asyncio.subprocess.Process:
-    """Start a child in its own process group; stderr goes to `log`, stdout is a pipe. Raises Refused if it cannot."""
+    """Start a child in its own process group; stderr goes to `log`, stdout is a pipe. Raises Refused if it cannot.
+
+    What a child must do before it begins (see adapters/started.py) it does in a fresh interpreter and not between fork
+    and exec: the parent has threads, and a copy of a process made while one of them holds a lock may stand still.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    parent = os.getpid()
-
-    def prepare() -> None:  # between fork and exec
-        if _libc is not None:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # it died before we asked
-                os._exit(1)
-        if nice:
-            os.nice(nice)
-
+    if shutil.which(argv[0]) is None:
+        raise Refused(f"{argv[0]} does not start: no such program", hint="holdfast doctor")
+    first = [sys.executable, "-I", "-S", str(_STARTED), str(os.getpid()), str(nice)]
     with log.open("ab") as err:
         try:
             return await asyncio.create_subprocess_exec(
-                *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=err,
-                env={**os.environ, **env}, process_group=0, preexec_fn=prepare, limit=REPORT_BYTES_MAX,
+                *first, *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=err,
+                env={**os.environ, **env}, process_group=0, limit=REPORT_BYTES_MAX,
             )  # fmt: skip
         except OSError as e:
             raise Refused(f"{argv[0]} does not start: {e.strerror}", hint="holdfast doctor") from e
@@ -67,12 +65,25 @@ def port_is_free(host: str, port: int) -> bool:
     return True
 
 
-def free_base(host: str, size: int, start: int) -> int:
-    """Find a base port of which `size` successive ports are free, from `start` upwards in steps of 100."""
-    for base in range(start, 65_000 - size, 100):
+def free_base(host: str, size: int) -> int:
+    """Find a base port of which `size` successive ports are free, below those the kernel lends to outgoing connections.
+
+    Above that line a neighbour's connection may take, for as long as it lives, a port that was free a moment ago, and
+    the server meant for it never starts. Bases are drawn at random, so that installations starting together part.
+    """
+    below = _lent_from() - size
+    for base in random.sample(range(PORTS_FROM, below, 10), min(BASES_TRIED, (below - PORTS_FROM) // 10)):
         if all(port_is_free(host, base + k) for k in range(size)):
             return base
-    raise Refused(f"no {size} free ports in a row above {start}", field="port", hint="free some, or pass --port")
+    raise Refused(f"no {size} free ports in a row below {below}", field="port", hint="free some, or pass --port")
+
+
+def _lent_from() -> int:
+    """The first port that the kernel may give to an outgoing connection."""
+    try:
+        return max(int(LENT_PORTS.read_text().split()[0]), PORTS_FROM + 1000)
+    except (OSError, ValueError, IndexError):  # not Linux: the IANA's dynamic ports
+        return 49_152
 
 
 async def listening(host: str, port: int, deadline_s: float) -> bool:

@@ -23,7 +23,7 @@ from holdfast.client import Calls, Client, Place
 from holdfast.core.asks import Have
 from holdfast.core.errors import Degraded
 from holdfast.core.topology import DEFAULT, Topology, resolve
-from holdfast.drills.kill import NEVER_S, PORTS_FROM, Say
+from holdfast.drills.kill import NEVER_S, Say
 from holdfast.region.supervisor import Supervisor
 
 WRITER, AWAY = "us-east", "us-west"
@@ -53,7 +53,7 @@ def run(seconds: float, say: Say) -> dict[str, Any]:
 
 async def _run(seconds: float, say: Say) -> Verdict:
     root = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
-    top = resolve(DEFAULT, system.free_base(DEFAULT.host, 60, PORTS_FROM))
+    top = resolve(DEFAULT, system.free_base(DEFAULT.host, 60))
     places = [Place(r.name, r.jurisdiction, r.url) for r in top.regions]
     try:
         async with Supervisor(Home(root), top, roles=("log", "keeper", "node")) as s, Calls() as calls:

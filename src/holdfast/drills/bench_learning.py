@@ -39,7 +39,6 @@ PATIENCE_S = 90.0  # for the first release and the ladder's calm, on two busy co
 RESAMPLES = 2000
 THEME_VIEWERS = 24
 LIKED = 3
-PORTS_FROM = 26_000
 ROLES = ("log", "keeper", "node", "learner")
 
 Say = Callable[[str], None]
@@ -107,7 +106,7 @@ def _means(values: list[float]) -> Any:
 
 async def _one_world(seed: int, say: Say) -> tuple[list[Seat], list[tuple[float, float]]]:
     root = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
-    base = system.free_base("127.0.0.1", 60, PORTS_FROM)
+    base = system.free_base("127.0.0.1", 60)
     top = resolve(Topology(regions=[Region(name="lab", jurisdiction="US")], rtt_ms=0.0), base)
     home = Home(root)
     try:

@@ -24,7 +24,6 @@ from holdfast.core.log.continuity import Key
 from holdfast.core.topology import Region, Topology, resolve
 from holdfast.region.keeper_write import DEPTH
 
-PORTS_FROM = 21_000
 KEY = Key("personal/bench", "raw")
 
 
@@ -43,7 +42,7 @@ async def raw(messages: list[bytes], seconds: float, core: int = 0) -> dict[str,
     root = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
     top = resolve(
         Topology(regions=[Region(name="bench", jurisdiction="US")], rtt_ms=0.0),
-        system.free_base("127.0.0.1", 60, PORTS_FROM),
+        system.free_base("127.0.0.1", 60),
     )
     home = Home(root)
     home.save(top)

@@ -19,7 +19,6 @@ from holdfast.adapters.home import Home
 from holdfast.adapters.signing import make_keys
 from holdfast.core.errors import Degraded
 from holdfast.core.topology import Region, Topology, resolve
-from holdfast.drills import bench_log
 from holdfast.region.roles import ENV, command, role_named
 
 NAME = "bench"
@@ -116,7 +115,7 @@ async def region(roles: Sequence[str]) -> AsyncIterator[Running]:
     root = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
     top = resolve(
         Topology(regions=[Region(name=NAME, jurisdiction="US")], rtt_ms=0.0),
-        system.free_base("127.0.0.1", 60, bench_log.PORTS_FROM),
+        system.free_base("127.0.0.1", 60),
     )
     home = Home(root)
     home.save(top)

@@ -28,7 +28,6 @@ WIDTH = 48  # as the live network
 K = 200
 QUERIES = 256
 HNSW_MAX = 100_000  # beyond, building a graph outlasts the bench
-PORTS_FROM = 23_000
 CONNECTIONS = 32
 MISSING = "not installed: pip install holdfast[bench]"
 NO_REDIS = "no redis-server on the PATH: apt-get install redis-server"
@@ -115,7 +114,7 @@ async def stack(n: int, seconds: float) -> dict[str, Any]:
     server = shutil.which("redis-server")
     if server is None:
         return {"stack": NO_REDIS}
-    base = system.free_base("127.0.0.1", 10, PORTS_FROM)
+    base = system.free_base("127.0.0.1", 10)
 
     def place() -> None:
         os.sched_setaffinity(0, {0})

@@ -26,7 +26,7 @@ from holdfast.core.classes import Class, parse_chain
 from holdfast.core.errors import Degraded
 from holdfast.core.log.ranges import count, minus, normal
 from holdfast.core.topology import DEFAULT, resolve
-from holdfast.drills.kill import NEVER_S, PORTS_FROM, Say
+from holdfast.drills.kill import NEVER_S, Say
 from holdfast.region.supervisor import Supervisor
 
 WRITES_PER_S = 100
@@ -58,7 +58,7 @@ def run(seconds: float, say: Say) -> dict[str, Any]:
 
 async def _run(seconds: float, say: Say) -> dict[str, Any]:
     root = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
-    top = resolve(DEFAULT, system.free_base(DEFAULT.host, 60, PORTS_FROM))
+    top = resolve(DEFAULT, system.free_base(DEFAULT.host, 60))
     places = [Place(r.name, r.jurisdiction, r.url) for r in top.regions]
     home = Home(root)
     try:

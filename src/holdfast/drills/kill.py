@@ -37,7 +37,6 @@ SETTLE_S = 20.0  # outboxes flush and folds catch up within this
 RESTORE_S = 90.0
 FROM_SUSPICION_S, FROM_CUT_S = 1.0, 2.0  # the promises
 NEVER_S = 99.0  # stands for "not while we looked"
-PORTS_FROM = 23000
 
 Say = Callable[[str], None]
 
@@ -84,7 +83,7 @@ def run(modes: list[str], clients: int, seconds: float, say: Say) -> dict[str, A
 
 async def _one(mode: str, clients: int, seconds: float, say: Say) -> Verdict:
     root = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
-    top = resolve(DEFAULT, system.free_base(DEFAULT.host, 60, PORTS_FROM))
+    top = resolve(DEFAULT, system.free_base(DEFAULT.host, 60))
     try:
         async with Supervisor(Home(root), top) as s, Calls() as calls:
             return await _drill(s, top, calls, mode, clients, seconds, say)

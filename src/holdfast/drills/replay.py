@@ -42,7 +42,6 @@ ASKING = 6  # questions under way: enough to keep one node busy
 DAY_MS = 86_400_000
 CHUNK = 900  # entries per request; the door takes 1000
 PATIENCE_S = 120.0  # for the learner to read the history and release
-PORTS_FROM = 28_000
 SAY_EVERY_S = 5.0
 
 Say = Callable[[str], None]
@@ -140,7 +139,7 @@ async def _team(home: Home, say: Say) -> AsyncIterator[Team]:
     say("no installation runs there; two regions of our own start")
     root = Path(tempfile.mkdtemp(prefix="holdfast-replay-"))
     regions = [Region(name=name, jurisdiction="US") for name in ("us-east", "us-west")]
-    top = resolve(Topology(regions=regions), system.free_base("127.0.0.1", 60, PORTS_FROM))
+    top = resolve(Topology(regions=regions), system.free_base("127.0.0.1", 60))
     try:
         async with Supervisor(Home(root), top, roles=("log", "keeper", "node", "learner")) as s:
             await s.start()

@@ -33,6 +33,7 @@ LOG_START_S = 20.0  # a log server reading a large store
 READY_S = 90.0  # all regions serving, on two busy cores
 EVENTS_MAX = 1000
 TIDY_EVERY_S = 10.0
+TOLD = 5  # of what happened, said when a start fails
 LOG_DISK_MIN_BYTES = 50_000_000  # below it a log server may end for want of space, with nothing wrong in its store
 DISK_MIN_BYTES = 2_000_000_000  # three regions with 240 clips take about 0.6 GB
 
@@ -105,8 +106,13 @@ class Supervisor:
         end_s = time.monotonic() + deadline_s
         while not all(power == "on" for power in self.power.values()):
             if time.monotonic() > end_s:
-                late = ", ".join(n for n, power in self.power.items() if power != "on")
-                raise Degraded(f"{late} did not start within {deadline_s:.0f} s; see {self.home.root}/regions/*/logs")
+                late = [n for n, power in self.power.items() if power != "on"]
+                told = [e for e in self.events if e.region in late][-TOLD:]
+                said = "".join(f"\n{e.region}: {e.text}" for e in told)
+                raise Degraded(
+                    f"{', '.join(late)} did not start within {deadline_s:.0f} s{said}\n"
+                    f"see {self.home.root}/regions/{late[0]}/logs"
+                )  # fmt: skip
             await asyncio.sleep(0.1)
 
     async def aclose(self) -> None:
