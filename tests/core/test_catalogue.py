@@ -15,6 +15,7 @@ from rig import Stage, T
 from holdfast.core import catalogue
 from holdfast.core.entries import Counts, ItemCounts, Like, Publication, Retraction, Ruling, View
 from holdfast.core.feed.world import World
+from holdfast.core.profile import VIEW_AGAIN_US
 
 
 def _entries():
@@ -41,6 +42,9 @@ def _state(world: World) -> dict:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_entries(), max_size=25, unique_by=lambda e: (e.device, e.outbox)), st.integers(0, 10**6))
 def test_order_and_duplicates_change_nothing(entries, seed):
+    """But of one viewer's showings of one item soon after each other the one heard first warms it: of those, only one."""
+    met = [(e.device, e.item) for e in entries if isinstance(e, View)]
+    entries = [e for e in entries if not isinstance(e, View) or met.count((e.device, e.item)) == 1]
     straight, shuffled = World("US"), World("US")
     for entry in entries:
         assert straight.apply(entry)
@@ -91,6 +95,19 @@ def test_heat_survives_a_landmark_months_old():
     stage.view("b", "clip-1")
     heat = stage.world.catalogue.heat(stage.now)
     assert np.isfinite(heat).all() and heat[1] > 1000 * heat[0] and heat[1] == pytest.approx(1 / np.sqrt(6), rel=1e-3)
+
+
+def test_one_viewers_loops_heat_once_and_a_crowd_heats_more():
+    stage = Stage(3)
+    for _ in range(500):
+        stage.view("bot", "clip-0")
+    for k in range(20):
+        stage.view(f"v{k}", "clip-1")
+    heat, c = stage.world.catalogue.heat(stage.now), stage.world.catalogue
+    assert c.views[:2].tolist() == [500, 20] and heat[1] > 5 * heat[0]
+    stage.now += VIEW_AGAIN_US
+    stage.view("bot", "clip-0")
+    assert c.warm_long[0] > 2.2
 
 
 def test_columns_grow():

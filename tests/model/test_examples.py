@@ -8,7 +8,8 @@ from town import Town
 from holdfast.core.entries import Follow, Like, Skip, View
 from holdfast.core.feed.ladder import Rung
 from holdfast.model import examples, ranker, signals
-from holdfast.model.examples import HEAD, HOURLY_MAX, LATE_US, SETTLE_US, Stay
+from holdfast.model.allowance import HOUR_US, SHOWINGS_MAX, Allowance
+from holdfast.model.examples import HEAD, LATE_US, SETTLE_US, Stay
 
 
 @pytest.fixture
@@ -132,13 +133,27 @@ def test_a_held_out_slate_is_judged_by_and_never_trained_on(town: Town) -> None:
 
 def test_a_scripts_clicks_stop_counting(town: Town) -> None:
     clicks = 0
-    while clicks < HOURLY_MAX + 40:
+    while clicks < SHOWINGS_MAX + 140:
         slate = served(town, "bot")
         for at in range(len(slate.items)):
             view(town, slate, at, viewer="bot")
             clicks += 1
     pass_time(town)
-    assert HOURLY_MAX - 40 < sum(len(u.rows) for u in town.examples.emptied()) <= HOURLY_MAX
+    assert sum(len(u.rows) for u in town.examples.emptied()) <= SHOWINGS_MAX
+    assert 0 < sum(o.viewer == "bot" for o in town.examples.outcomes) <= SHOWINGS_MAX
+    judged = len(town.examples.judged)
+    town.take(Like(**town.id("bot"), item=slate.items[0]))  # late, and of a showing that taught nothing
+    pass_time(town, LATE_US + 1)
+    served(town, "other")
+    assert not list(town.examples.emptied()) and len(town.examples.judged) == judged
+
+
+def test_nobody_watches_more_than_an_hour_in_an_hour() -> None:
+    allowance = Allowance()
+    assert sum(allowance.grants("bot", 3_600_000, 0) for _ in range(50)) == 6 and allowance.refused == 44
+    assert all(allowance.grants("v", 10_000, 0) for _ in range(SHOWINGS_MAX)) and not allowance.grants("v", 1, 0)
+    assert allowance.spent("bot") and allowance.spent("v") and not allowance.spent("w")
+    assert allowance.grants("bot", 0, HOUR_US) and not allowance.spent("bot")
 
 
 def test_a_lower_rungs_slate_weighs_less(town: Town) -> None:

@@ -259,9 +259,10 @@ class Catalogue:
 
     # -- what people do ------------------------------------------------------------------------------------------
 
-    def view(self, row: int, stamp: int, *, long: bool) -> None:
-        """Count one showing, long or not, made at `stamp`."""
-        g = self._now_weight(stamp)
+    def view(self, row: int, stamp: int, *, long: bool, warm: bool) -> None:
+        """Count one showing, long or not, made at `stamp`. Not `warm`: this viewer has been counted lately, so
+        it says nothing of what is liked now. Else whoever plays one video over and over would decide that alone."""
+        g = self._now_weight(stamp) * warm
         self.views[row] += 1
         self.warm_views[row] += g
         if long:
@@ -347,17 +348,17 @@ class Catalogue:
         """Return bool[n]: items of this tenant; none for a tenant that nothing here belongs to."""
         return self.tenant[: self.n] == self.tenants.of.get(tenant, -1)
 
-    def heat(self, now_us: int) -> Array:
-        """Return float64[n]: what this place likes now. Long views and likes, in units of their own noise.
+    def heat(self, now_us: int, rows: slice = slice(None)) -> Array:
+        """Return float64[n] (or of some rows): what this place likes now. Long views and likes, in units of their noise.
 
         Dividing by the root of the views keeps the rich from getting richer by mere exposure, and the lucky from
         leading after one showing. The feed takes the newest view for "now" (`newest_us`): a quiet night cools nothing.
         """
-        n = self.n
+        at = slice(*rows.indices(self.n))
         fade = 2.0 ** max(-1000.0, (self.landmark_us - now_us) / HEAT_HALF_LIFE_US)
-        liked = (self.warm_long[:n] + LIKE_HEAT * self.warm_likes[:n]) * fade
-        liked += FOREIGN_SHARE * (self.foreign_long[:n] + LIKE_HEAT * self.foreign_likes[:n])
-        views = self.warm_views[:n] * fade + FOREIGN_SHARE * self.foreign_views[:n]
+        liked = (self.warm_long[at] + LIKE_HEAT * self.warm_likes[at]) * fade
+        liked += FOREIGN_SHARE * (self.foreign_long[at] + LIKE_HEAT * self.foreign_likes[at])
+        views = self.warm_views[at] * fade + FOREIGN_SHARE * self.foreign_views[at]
         return liked / np.sqrt(views + HEAT_PRIOR_VIEWS)
 
     def totals(self, row: int) -> tuple[int, int, int]:

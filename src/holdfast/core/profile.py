@@ -17,6 +17,7 @@ import msgspec
 
 SEEN_KEPT = 20_000  # items per viewer; a heavy viewer's month
 EVENTS_KEPT = 50  # as the request's context
+VIEW_AGAIN_US = 6 * 3600 * 1_000_000  # until a viewer's playing of an item counts again in what is liked now
 SERVED_KEPT = 8  # slates still thought to be in the viewer's hand
 SERVED_FOR_US = 600 * 1_000_000  # ten minutes: a slate not watched by then may offer its videos again
 TOLD_KEPT = 300  # tags and creators a viewer has spoken of; more than a person edits by hand
@@ -77,13 +78,19 @@ class Profile:
         self.events = [e for e in self.events if e.row != row or e.action != action]
         self.aside = [e for e in self.aside if e.row != row or e.action != action]
 
-    def see(self, row: int, stamp: int) -> None:
-        """Remember that an item was shown at `stamp`; beyond SEEN_KEPT the longest unseen quarter is forgotten."""
-        if stamp > self.seen.get(row, -1):
-            self.seen[row] = stamp
+    def see(self, row: int, stamp: int, *, view: bool = False) -> bool:
+        """Remember that an item was shown at `stamp`; beyond SEEN_KEPT the longest unseen quarter is forgotten.
+
+        Return whether this is a view and the viewer's first of the item in VIEW_AGAIN_US. That a view was is kept in
+        the last bit of the stamp: a microsecond is nothing here, and there are millions of them.
+        """
+        held = self.seen.get(row, 0)
+        counted = bool(held & 1) and stamp - held < VIEW_AGAIN_US
+        self.seen[row] = max(stamp, held) & ~1 | (view or counted)
         if len(self.seen) > SEEN_KEPT:
             newest = sorted(self.seen.items(), key=lambda kv: kv[1], reverse=True)[: SEEN_KEPT * 3 // 4]
             self.seen = dict(newest)
+        return view and not counted
 
     def like(self, row: int, write: Write) -> bool:
         """Set or undo a like; the newest write wins. Return whether this one did."""

@@ -14,9 +14,10 @@ history. A play of zero length was never looked at: it says a quarter of what a 
 slate is one showing, its longest dwell counts. The place in the slate is a signal in training and 0 in serving. `stay`
 is the quantile of the dwell among videos of like length, which takes length out of dwell.
 
-Bad data does not teach: what was folded before, what names a slate of somebody else, and what a viewer does beyond
-HOURLY_MAX showings an hour, however much of it arrives. A lower rung's slate counts less. One slate in HOLD_OUT is kept
-aside to judge by. A comment is public, under a name that cannot be joined to the viewer's alias, so it teaches nothing.
+Bad data does not teach: what was folded before, what names a slate of somebody else, and what is more than one viewer
+can have done in an hour (`model.allowance`); nor is any release judged by it. A lower rung's slate counts less. One
+slate in HOLD_OUT is kept aside to judge by. A comment is public, under a name that cannot be joined to the viewer's
+alias, so it teaches nothing.
 """
 
 from collections import OrderedDict, deque
@@ -36,6 +37,7 @@ from holdfast.core.feed.viewer import History, history
 from holdfast.core.feed.world import World
 from holdfast.core.profile import Profile
 from holdfast.model import signals
+from holdfast.model.allowance import Allowance
 from holdfast.model.buckets import LENGTHS, length_bucket
 from holdfast.model.evaluate import HOLD_OUT, Example
 
@@ -47,7 +49,6 @@ LATE_US = 600 * SECOND  # the stated window: what comes after it teaches nothing
 SLATES_MAX = 20_000  # waiting at once; the oldest go
 VIEWERS_MAX = 500_000  # whose rates are remembered; then all begin anew
 SHOWN_MAX = 10  # showings per example; a longer slate makes several
-HOURLY_MAX = 300  # showings of one viewer that teach in an hour: a person's; a script's clicks stop counting there
 RUNG_SHARE = {"FULL": 1.0, "STALE": 1.0, "LINEAR": 0.7, "REGIONAL": 0.3, "SHELF": 0.1}
 ZERO_SHARE = 0.25  # what a play of zero length says
 HEADS = ("long", "stay", "like", "share", "follow", "comment", "skip", "hide")  # as model.ranker, which imports JAX
@@ -133,8 +134,7 @@ class Examples:
         self._number = 0
         self._stay = Stay()
         self._rates: dict[str, list[float]] = {}  # viewer -> [long, shown], fading
-        self._hour = 0
-        self._hourly: dict[str, int] = {}  # viewer -> showings in this hour
+        self.allowance = Allowance()
 
     def take(self, entry: Entry) -> None:
         """Join one entry; the world has not folded it yet."""
@@ -206,7 +206,7 @@ class Examples:
             last.remove(name)
         if last is not None and not last:
             del self._last[slate.viewer]
-        if slate.held and slate.dwell:
+        if slate.held and slate.dwell and not self.allowance.spent(slate.viewer):
             at = np.array([i for i, row in enumerate(slate.rows.tolist()) if row in slate.dwell])
             long = np.array([is_long(*slate.dwell[row]) for row in slate.rows[at].tolist()])
             heat = slate.fixed[at, signals.NAMES.index("heat")].astype(np.float32)
@@ -245,7 +245,7 @@ class Examples:
         if what in acts:
             return
         acts.add(what)
-        if row in slate.taught and not slate.held:  # late: teach the act alone
+        if row in slate.taught and not slate.held and not self.allowance.spent(slate.viewer):  # late: teach the act alone
             labels = np.zeros((1, len(HEADS)), np.float32)
             labels[0, HEAD[what]] = 1.0
             self._emit(slate, np.flatnonzero(slate.rows == row)[:1], labels, labels * slate.share)
@@ -271,10 +271,12 @@ class Examples:
             long = is_long(dwell_ms, duration_ms)
             if len(self._rates) > VIEWERS_MAX:
                 self._rates.clear()
+            if not self.allowance.grants(slate.viewer, dwell_ms, self.now_us):
+                continue
             rate = self._rates.setdefault(slate.viewer, [1.0, 3.0])
             self.outcomes.append(Outcome(slate.stamp, slate.viewer, slate.release, long, rate[0] / rate[1]))
             rate[0], rate[1] = 0.98 * rate[0] + long, 0.98 * rate[1] + 1.0
-            if slate.held or not self._within_the_hour(slate.viewer):
+            if slate.held:
                 continue
             at.append(int(np.flatnonzero(slate.rows == row)[0]))
             labels.append(self._labels(slate.did.get(row, set()), long, dwell_ms, duration_ms))
@@ -296,13 +298,6 @@ class Examples:
     def _emit(self, slate: _Slate, at: Array, labels: Array, weights: Array) -> None:
         fixed = signals.placed(slate.fixed)[at]
         self.units.append(Unit(slate.past, slate.rows[at], fixed, labels, weights.astype(np.float32)))
-
-    def _within_the_hour(self, viewer: str) -> bool:
-        hour = self.now_us // (3600 * SECOND)
-        if hour != self._hour:
-            self._hour, self._hourly = hour, {}
-        count = self._hourly[viewer] = self._hourly.get(viewer, 0) + 1
-        return count <= HOURLY_MAX
 
     def emptied(self) -> Iterator[Unit]:
         """Yield and forget the units that have settled."""

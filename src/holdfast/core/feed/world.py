@@ -106,12 +106,11 @@ class World:
         if row < 0:
             return
         long = is_long(e.dwell_ms, e.duration_ms)
-        self.catalogue.view(row, e.stamp, long=long)
+        profile = self.profile(e.device)
         flags = SHOWN | (QUALIFIED if e.dwell_ms >= QUALIFIED_MS else 0) | (LONG if long else 0)
         self.debuts.watched(self.catalogue, row, e.device, e.stamp, flags)
-        profile = self.profile(e.device)
         self._arrived(profile, row)
-        profile.see(row, e.stamp)
+        self.catalogue.view(row, e.stamp, long=long, warm=profile.see(row, e.stamp, view=True))
         profile.add(Event(e.stamp, row, "view", self.same(e.dwell_ms), self.same(e.duration_ms)))
         self.trials.act(e)
 
