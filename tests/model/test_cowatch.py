@@ -13,7 +13,7 @@ from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.shapes import ContextEvent, FeedRequest
 from holdfast.core.feed.viewer import History, history
 from holdfast.core.profile import Profile
-from holdfast.model import cowatch, learn, linear
+from holdfast.model import cowatch, learn, linear, solve
 from holdfast.model.cowatch import Cowatch
 from holdfast.model.learn import OUTCOME, Statistics
 from holdfast.model.linear import Linear, dump, load
@@ -132,11 +132,11 @@ def test_a_large_model_keeps_its_strongest_weights(monkeypatch):
     for k in range(240):
         s.learn(_past(stage, f"clip-{k % 60}"), of[f"clip-{(k + 1) % 60}"], stage.now, outcome=OUTCOME["long"])
     whole = Linear(s.solve(), stage.world.catalogue)
-    monkeypatch.setattr(learn, "DENSE_MAX", 10)
+    monkeypatch.setattr(solve, "DENSE_MAX", 10)
     past = _past(stage, "clip-3", "clip-17")
     exact = whole.scores([past])[0]
     for kept, close in ((1000, 1e-3), (40, 0.05)):
-        monkeypatch.setattr(learn, "KEPT", kept)
+        monkeypatch.setattr(solve, "KEPT", kept)
         bound = Linear(load(dump(s.solve())), stage.world.catalogue)
         assert np.abs(bound.scores([past])[0] - exact).max() <= close * np.abs(exact).max()
         assert bound.because(past, of["clip-18"])[0][0] == whole.because(past, of["clip-18"])[0][0] == 1

@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from noderig import Rig, call, running, until
 
 from holdfast.adapters import apikeys
+from holdfast.model import pace
 from holdfast.region import learner
 
 ROLES = ("log", "keeper", "node", "learner")
@@ -53,6 +54,6 @@ def test_one_releases_all_serve_and_the_stand_by_takes_over(tmp_path, monkeypatc
 
         rig.cut(first)
         old = _release(rig, second, key)
-        time.sleep(learner.REST_S - 10)
+        time.sleep(pace.REST_S - 10)
         _watch(rig, second, key, 100, 10)
         until(lambda: _release(rig, second, key) not in ("", old), 45)

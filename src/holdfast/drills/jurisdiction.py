@@ -89,7 +89,7 @@ class Jurisdiction:
     def learn(self) -> None:
         """Solve the linear model, and let every region serve it. The gate is left out: the world here is honest."""
         if self.lessons.statistics.examples:
-            model = self.lessons.statistics.copy().solve()
+            model = self.lessons.statistics.solve()
             for site in self.sites.values():
                 site.model = Linear(model, site.world.catalogue)
 

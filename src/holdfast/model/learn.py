@@ -6,37 +6,40 @@ parts: what two regions learned apart `add`s up to what one would have learned a
 
 Yesterday counts half of today. Nothing is faded for that: an example enters with a weight that doubles every day, from
 the beginning of an epoch of EPOCH_DAYS that is the same on every clock. Only when an epoch ends are all sums divided by
-2**EPOCH_DAYS, and what falls off then counted less than 1/30,000 of today's.
+2**EPOCH_DAYS, rounding down: what comes to nothing by that counted less than 1/60,000 of today's.
 
 Features get a column when first needed. Columns are bounded; when they run out, the least active quarter of the videos
 makes room, and what there is to say of these is left to co-watch (`cowatch`).
 """
 
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.feed.viewer import History
+from holdfast.model import solve
 from holdfast.model.cowatch import REACH, Cowatch
-from holdfast.model.linear import SPREAD_IN, Features, Followers, LinearModel, Sparse, faded
+from holdfast.model.linear import SPREAD_IN, Features, Followers, LinearModel, faded
+from holdfast.model.solve import System
+from holdfast.model.sums import CORNER, SQUARE, Sums
 
 Array = NDArray[Any]
 
 UNIT = 64  # fixed point of a history: one long view just now is 64
 EXAMPLE_UNIT = 16  # fixed point of an example's weight at the beginning of an epoch
 HALF_LIFE_US = 86_400 * 1_000_000  # a day; on KuaiRand hit@20 was .131 with it and .121 without any forgetting
-EPOCH_DAYS = 16  # half-lives: one example is at most 2**33 then, and int64 holds a billion such
+EPOCH_DAYS = 4  # half-lives: one example is at most 2**8 then, so that few sums outgrow a word (`sums`)
 EPOCH_US = EPOCH_DAYS * HALF_LIFE_US
 RIDGE = 700.0  # λ, in long views squared; on KuaiRand hit@20 is .116 at 70, .125 at 200, .139 here, .128 at 2000
-COLUMNS_MAX = {"i:": 10_000, "t:": 256, "c:": 512}  # then the sums take 1.4 GB and a solve a minute of one core
+COLUMNS_MAX = {"i:": 10_000, "t:": 256, "c:": 512}  # then the sums take 0.7 GB and a solve a minute of one core
 SOLVED_FIRST = 3_000  # videos in the first solve; `affordable` says how many in the next
 SOLVE_S = 6.0  # what a solve may take, so that releases stay fresh
-DENSE_MAX = 4_000  # features of a model that is released whole; beyond, each keeps its KEPT strongest weights
-KEPT = 256  # explaining and scoring read this many per feature of a history
 COWATCH_LEAST = 2.0  # long views that make a follower
+WAITING_MAX = 4096  # examples kept back, so that those of one viewer are added at once; some 10 MB
+TOGETHER = 32  # of one viewer: their products stay below 2**53, so that floats add them exactly
 _FIRST = 256  # columns to begin with; they double
 
 # What the next video is worth as a target, in 1/OUTCOME_UNIT. Short views as small negatives were tried: hit@20 on
@@ -45,19 +48,26 @@ OUTCOME_UNIT = 8
 OUTCOME = {"long": 8, "hide": -8}
 
 
-class Statistics:
-    """Σ x xᵀ and Σ x yᵀ over the features seen so far, in int64 fixed point. Owns and changes its state.
+class _Example(NamedTuple):
+    """What waits to be added: int64 columns and values of the input, columns of the target."""
 
-    `gram` holds the lower triangle by rows, int64[D (D + 1) / 2]; `next` is int64[≥ D, ≥ D].
-    """
+    viewer: str
+    at: Array
+    x: Array
+    outs: Array
+    weight: int
+    outcome: int
+
+
+class Statistics:
+    """Σ x xᵀ and Σ x yᵀ over the features seen so far, in fixed point. Owns and changes its state."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.names: list[str] = []
         self.of: dict[str, int] = {}
-        self.gram: Array = np.zeros(_start(_FIRST), np.int64)
-        self.next: Array = np.zeros((_FIRST, _FIRST), np.int64)
-        self.active: Array = np.zeros(_FIRST, np.int64)  # how much each feature was a target
+        self._gram, self._next = Sums(CORNER), Sums(SQUARE)
+        self.active: Array = np.zeros(0, np.int64)  # how much each feature was a target
         self.kinds = {"i:": 0, "t:": 0, "c:": 0}
         self.cowatch = Cowatch()
         self.examples = 0
@@ -65,31 +75,57 @@ class Statistics:
         self.epoch = 0
         self.newest_us = 0
         self._features = Features(catalogue, self.of, -1)
+        self._waiting: list[_Example] = []
+        self._outs: dict[int, tuple[int, Array]] = {}  # row -> (stamp of its publication, its columns as a target)
 
-    def learn(self, history: History, row: int, stamp: int, *, outcome: int, share: float = 1.0) -> None:
-        """Add one example: after `history` the video `row` had `outcome` (OUTCOME), `share` of full weight."""
+    def learn(
+        self, history: History, row: int, stamp: int, *, outcome: int, share: float = 1.0, viewer: str = ""
+    ) -> None:
+        """Add one example: after `history` the video `row` had `outcome` (OUTCOME), `share` of full weight.
+
+        `viewer` decides nothing: a viewer's examples are alike, and adding them up together is quicker.
+        """
         if history.rows.size == 0:
             return
         weight = self._weight(stamp, share)
         if weight <= 0:
             return
         outs = self._targets(row)  # first: it may give columns away
-        x, at = self._inputs(history)
-        big = x * weight
-        i, j = np.tril_indices(at.size)
-        self.gram[_start(at[i]) + at[j]] += big[i] * x[j]  # `at` ascends, so this is the lower triangle
-        self.next[np.ix_(at, outs)] += big[:, None] * outcome
+        at, x = self._inputs(history)
+        self._waiting.append(_Example(viewer, at, x, outs, weight, outcome))
         self.active[outs] += weight
         if outcome > 0:
             liked = history.rows[history.weights >= 1.0][-REACH:]
             self.cowatch.learn(liked[liked != row].astype(np.int64), row, weight)
         self.examples += 1
         self.weight += weight
+        if len(self._waiting) >= WAITING_MAX:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Add what waits to the sums, viewer by viewer."""
+        waiting, self._waiting = self._waiting, []
+        waiting.sort(key=lambda e: e.viewer)
+        for _, group in groupby(waiting, key=lambda e: e.viewer):
+            alike = list(group)
+            for first in range(0, len(alike), TOGETHER):
+                self._add(alike[first : first + TOGETHER])
+
+    def _add(self, alike: list[_Example]) -> None:
+        """Add the products of some examples. Floats are exact here, and many times as quick as integers."""
+        at, x = _spread([e.at for e in alike], [e.x for e in alike])  # [U], [E, U]
+        outs, y = _spread([e.outs for e in alike], [np.ones(e.outs.size) for e in alike])  # [V], [E, V]
+        big = x.T * np.array([float(e.weight) for e in alike])
+        i, j = np.tril_indices(at.size)  # `at` ascends
+        self._gram.add(at[i], at[j], (big @ x)[i, j].astype(np.int64))
+        sums = (big * np.array([float(e.outcome) for e in alike])) @ y  # [U, V]
+        i, j = np.nonzero(sums)
+        self._next.add(at[i], outs[j], sums[i, j].astype(np.int64))
 
     @property
     def videos(self) -> int:
         """How many videos have a column."""
-        return sum(name.startswith("i:") for name in self.names)
+        return self.kinds["i:"]
 
     @property
     def rise(self) -> float:
@@ -97,24 +133,29 @@ class Statistics:
         return 2.0 ** ((self.newest_us - self.epoch * EPOCH_US) / HALF_LIFE_US) if self.newest_us else 1.0
 
     def solve(self, videos: int = COLUMNS_MAX["i:"]) -> LinearModel:
-        """Return the model of the sums so far, over the `videos` most active videos: a Cholesky solve, O(D³)."""
-        at = self._most_active(videos)
-        d, unit = at.size, EXAMPLE_UNIT * self.rise
-        a: Array = np.zeros((d, d), np.float32)
-        for k, row in enumerate(at.tolist()):
-            a[k, : k + 1] = self.gram[_start(row) + at[: k + 1]]
-        a /= UNIT * UNIT * unit
-        a[np.diag_indices(d)] += RIDGE
-        b = self.next[np.ix_(at, at)].astype(np.float32)
-        b /= UNIT * unit * OUTCOME_UNIT
+        """Return the model of the sums so far, over the `videos` most active videos."""
+        return self.freeze(videos).solve()
+
+    def freeze(self, videos: int = COLUMNS_MAX["i:"]) -> System:
+        """Return what the model of the sums so far is the solution of, to be solved elsewhere (a thread)."""
+        self._settle()
+        at, unit = self._most_active(videos), EXAMPLE_UNIT * self.rise
         names = [self.names[i] for i in at.tolist()]
-        weights: Any = scipy.linalg.solve(
-            a, b, assume_a="pos", lower=True, overwrite_a=True, overwrite_b=True, check_finite=False
-        ) if d else a  # fmt: skip
-        return LinearModel(
-            names, self.weight / unit, Sparse.strongest(weights, KEPT) if d > DENSE_MAX else weights,
-            self._followers(names, unit),
+        return System(
+            names, self.weight / unit, solve.left(self._gram, at, UNIT * UNIT * unit, RIDGE),
+            solve.right(self._next, at, UNIT * unit * OUTCOME_UNIT), self._followers(names, unit),
         )  # fmt: skip
+
+    def whole(self) -> tuple[Array, Array]:
+        """Return Σ x xᵀ (its lower triangle) and Σ x yᵀ, int64[D, D] in fixed point: for who wants to see them all."""
+        self._settle()
+        d = len(self.names)
+        gram, after = np.zeros((d, d), np.int64), np.zeros((d, d), np.int64)
+        i, j = np.tril_indices(d)
+        gram[i, j] = self._gram.read(i, j)
+        i, j = (k.ravel() for k in np.indices((d, d)))
+        after[i, j] = self._next.read(i, j)
+        return gram, after
 
     def _most_active(self, videos: int) -> Array:
         """Return the columns to solve, ascending: all but the videos beyond the `videos` most active."""
@@ -129,19 +170,10 @@ class Statistics:
         columned[[items.of[item] for item in solved if item in items.of]] = True
         return Followers.of_rows(items.all, *self.cowatch.shares(unit, columned, COWATCH_LEAST))
 
-    def copy(self) -> "Statistics":
-        """Return a frozen copy to solve elsewhere (a thread) while this one goes on learning."""
-        other = Statistics(self.catalogue)
-        d = len(self.names)
-        other.names, other.cowatch = list(self.names), self.cowatch.copy()
-        other.gram, other.next = self.gram[: _start(d)].copy(), self.next[:d, :d].copy()
-        other.active = self.active[:d].copy()
-        other.examples, other.weight = self.examples, self.weight
-        other.epoch, other.newest_us = self.epoch, self.newest_us
-        return other
-
     def add(self, other: "Statistics") -> None:
         """Add what another learned from other examples: exactly, unless a bound is met or an epoch lies between."""
+        self._settle()
+        other._settle()
         self.newest_us = max(self.newest_us, other.newest_us)
         if other.epoch > self.epoch:
             self._begin(other.epoch)
@@ -152,10 +184,10 @@ class Statistics:
         known = np.flatnonzero(at >= 0)
         here = at[known]
         for k, i in zip(known.tolist(), here.tolist(), strict=True):
-            before = known[known <= k]
+            before, every = known[known <= k], np.full(known.size, k)
             low, high = np.minimum(at[before], i), np.maximum(at[before], i)
-            self.gram[_start(high) + low] += other.gram[_start(k) + before] >> behind
-        self.next[np.ix_(here, here)] += other.next[np.ix_(known, known)] >> behind
+            self._gram.add(high, low, other._gram.read(every[: before.size], before) >> behind)
+            self._next.add(np.full(known.size, i), here, other._next.read(every, known) >> behind)
         self.active[here] += other.active[known] >> behind
         theirs = other.cowatch
         if behind:
@@ -175,32 +207,42 @@ class Statistics:
         return round(EXAMPLE_UNIT * share * 2.0 ** max(-60.0, (stamp - self.epoch * EPOCH_US) / HALF_LIFE_US))
 
     def _begin(self, epoch: int) -> None:
+        self._settle()
         bits = min(EPOCH_DAYS * (epoch - self.epoch), 62)
-        for sums in (self.gram, self.next, self.active):
-            sums >>= bits
+        self._gram.shift(bits)
+        self._next.shift(bits)
+        self.active >>= bits
         self.cowatch.shift(bits)
         self.weight >>= bits
         self.epoch = epoch
 
     def _inputs(self, history: History) -> tuple[Array, Array]:
-        """Return (int64 values, columns) of a history's features that are not zero in fixed point."""
+        """Return int64 columns, ascending, and values of a history's features that are not zero in fixed point."""
         self._features.refresh()
         dims = self._features.rows(history.rows)
-        values = faded(history)[:, None] * (SPREAD_IN * UNIT)
-        x = np.bincount(dims.ravel() + 1, values.ravel(), minlength=len(self.names) + 1)[1:]  # column −1: no feature
-        fixed = np.rint(x).astype(np.int64)
-        at = np.flatnonzero(fixed)
-        return fixed[at], at
+        held = dims >= 0  # the others have no column
+        at, which = np.unique(dims[held], return_inverse=True)
+        values = (faded(history)[:, None] * (SPREAD_IN * UNIT))[held]
+        fixed = np.rint(np.bincount(which, values, at.size)).astype(np.int64)
+        some = fixed != 0
+        return at[some].astype(np.int64), fixed[some]
 
     def _targets(self, row: int) -> Array:
         """Return the columns of the target: the video, its tags, its creator; each counts as one."""
-        c, creator = self.catalogue, int(self.catalogue.creator[row])
+        c, published = self.catalogue, int(self.catalogue.published[row])
+        known = self._outs.get(row)
+        if known is not None and known[0] == published:
+            return known[1]
+        creator = int(c.creator[row])
         names = ["i:" + c.items.all[row], *("t:" + tag for tag in c.tag_names(row))]
         names += ["c:" + c.creators.all[creator]] if creator >= 0 else []
         self._features.refresh()
         for name in names:
             self._name(name)
-        return np.array([self.of[name] for name in names if name in self.of], np.int64)
+        outs = np.array([self.of[name] for name in names if name in self.of], np.int64)
+        if names[0] in self.of:  # which has a column has it until there is no more room
+            self._outs[row] = published, outs
+        return outs
 
     # -- columns: a feature gets one when it is first watched long -------------------------------------------------
 
@@ -215,11 +257,10 @@ class Statistics:
             self._make_room()
         d = len(self.names)
         if d == self.active.size:
-            wide = max(d + 1, min(2 * d, sum(COLUMNS_MAX.values())))
-            self.gram, self.active = _longer(self.gram, _start(wide)), _longer(self.active, wide)
-            grown = np.zeros((wide, wide), np.int64)
-            grown[:d, :d] = self.next
-            self.next = grown
+            wide = max(d + 1, min(max(2 * d, _FIRST), sum(COLUMNS_MAX.values())))
+            self._gram.reach(wide)
+            self._next.reach(wide)
+            self.active = np.concatenate([self.active, np.zeros(wide - d, np.int64)])
         self.of[name] = d
         self.names.append(name)
         self.kinds[kind] += 1
@@ -227,18 +268,16 @@ class Statistics:
 
     def _make_room(self) -> None:
         """Drop the least active quarter of the videos; their sums go with them."""
+        self._settle()
         d = len(self.names)
         items = np.array([i for i, name in enumerate(self.names) if name.startswith("i:")])
         drop = items[np.argsort(self.active[items], kind="stable")[: items.size // 4]]
         keep = np.setdiff1d(np.arange(d), drop)
-        for k, row in enumerate(keep.tolist()):  # upwards in place: a row moves towards the beginning
-            self.gram[_start(k) : _start(k) + k + 1] = self.gram[_start(row) + keep[: k + 1]]
-        self.gram[_start(keep.size) :] = 0
-        self.next[: keep.size, : keep.size] = self.next[np.ix_(keep, keep)]
-        self.next[keep.size :] = 0
-        self.next[:, keep.size :] = 0
+        self._gram.keep(keep, d)
+        self._next.keep(keep, d)
         self.active[: keep.size] = self.active[keep]
         self.active[keep.size :] = 0
+        self._outs.clear()
         self.names = [self.names[i] for i in keep.tolist()]
         self.of.clear()
         self.of.update({name: i for i, name in enumerate(self.names)})
@@ -253,12 +292,10 @@ def affordable(videos: int, took_s: float) -> int:
     return int(min(max(more, SOLVED_FIRST / 4), COLUMNS_MAX["i:"]))
 
 
-def _start(row: Any) -> Any:
-    """Where a row of the lower triangle begins."""
-    return row * (row + 1) // 2
-
-
-def _longer(sums: Array, size: int) -> Array:
-    grown = np.zeros(size, sums.dtype)
-    grown[: sums.size] = sums
-    return grown
+def _spread(columns: list[Array], values: list[Array]) -> tuple[Array, Array]:
+    """Return the int64[U] columns that are named, ascending, and float64[E, U] with each example's values there."""
+    sizes = [c.size for c in columns]
+    at, where = np.unique(np.concatenate(columns), return_inverse=True)
+    out = np.zeros((len(columns), at.size))
+    out[np.repeat(np.arange(len(columns)), sizes), where] = np.concatenate(values)
+    return at, out

@@ -21,6 +21,7 @@ from holdfast.core.feed.shapes import FeedRequest
 from holdfast.core.feed.viewer import History, history
 from holdfast.core.feed.world import World
 from holdfast.core.profile import Profile
+from holdfast.model.allowance import Allowance
 from holdfast.model.evaluate import HOLD_OUT, Example, Log, Question, ask_over_all, hit
 from holdfast.model.learn import OUTCOME, Statistics
 from holdfast.model.linear import Linear
@@ -52,6 +53,7 @@ class Lessons:
         self.log = Log()
         self.incumbent: Linear | None = None
         self.learned_to = 0  # newest stamp learned from
+        self.allowance = Allowance()
         self._rungs: OrderedDict[str, str] = OrderedDict()
         self._aside: OrderedDict[str, _Aside] = OrderedDict()
 
@@ -82,9 +84,11 @@ class Lessons:
         outcome = "hide" if isinstance(entry, Hide) else _outcome(entry)
         if outcome is None:
             return
+        if not self.allowance.grants(entry.device, entry.dwell_ms if isinstance(entry, View) else 0, entry.stamp):
+            return
         past = history(profile, _NOTHING, self.world.catalogue, entry.stamp)
         share = SHARE_OF_RUNG.get(self._rungs.get(entry.slate, ""), 1.0)
-        self.statistics.learn(past, row, entry.stamp, outcome=OUTCOME[outcome], share=share)
+        self.statistics.learn(past, row, entry.stamp, outcome=OUTCOME[outcome], share=share, viewer=entry.device)
         self.learned_to = max(self.learned_to, entry.stamp)
 
     def _folded(self, entry: Entry) -> bool:
@@ -103,7 +107,7 @@ class Lessons:
             self._ask(held.past, row, profile)
         held.rows.append(row)
         held.long.append(long)
-        held.heat.append(float(c.heat(c.newest_us)[row]))
+        held.heat.append(float(c.heat(c.newest_us, slice(row, row + 1))[0]))
 
     def _close(self, aside: _Aside) -> None:
         heat = np.array(aside.heat, np.float32)

@@ -61,6 +61,9 @@ class Features:
     def refresh(self) -> None:
         """Extend the maps to what the catalogue has learned since."""
         c = self.catalogue
+        held = (self.item.size, self.tag.size - 1, self.creator.size - 1)
+        if held == (len(c.items.all), len(c.tags.all), len(c.creators.all)):
+            return
         self.item = self._extend(self.item, c.items.all, "i:")
         self.tag = np.append(self._extend(self.tag[:-1], c.tags.all, "t:"), np.int32(self.absent))
         self.creator = np.append(self._extend(self.creator[:-1], c.creators.all, "c:"), np.int32(self.absent))

@@ -3,8 +3,11 @@
 It is a follower like any other: rungs, nodes and viewers do not wait for it, and a learner that dies costs no slate,
 only freshness. When it starts it folds the chains from the beginning, so it comes back knowing what it knew.
 
-One learner of a jurisdiction is enough. Each has a rank by hash; while fresh releases of a better-ranked one arrive,
+One learner of a jurisdiction is enough. Each has a rank by hash; while a better-ranked one is at work (`model.pace`),
 the others fold along but rest, so that they can take over at once, and fetch the blob so that it lies in every region.
+
+Whoever holds the *turn* may read the world and the models, and they stand still meanwhile: the fold takes it batch by
+batch, a release for the moments in which it freezes the sums and judges what was solved. Solving itself needs neither.
 """
 
 import asyncio
@@ -23,20 +26,21 @@ from holdfast.core.classes import Class, parse_chain
 from holdfast.core.entries import Entry, Release, Rollout
 from holdfast.core.errors import Broken, Degraded, HoldfastError
 from holdfast.core.hlc import Hlc
-from holdfast.model import gate, linear
+from holdfast.model import gate, linear, pace
 from holdfast.model.learn import SOLVED_FIRST, affordable
 from holdfast.model.lessons import Lessons
+from holdfast.model.pace import StandBy
 from holdfast.model.rollout import RUNG as NETWORK
+from holdfast.model.solve import System
 from holdfast.region.fetch import Fetcher
 from holdfast.region.learner_network import LearnerNetwork
 
 RUNG = "LINEAR"
-RELEASE_EVERY_S = 3.0  # a viewer's new liking reaches the model within this and a solve
-SOLVE_SHARE = 0.1  # of the learner's time at most: a solve of 4 s is followed by 36 s of rest
-RELEASE_LATEST_S = 25.0  # but never so long that the stand-by thinks it gone
+LOOK_EVERY_S = 0.5  # whether a release is due
 EXAMPLES_FIRST = 20  # a first release from fewer would be noise
-REST_S = 30.0  # a better-ranked learner that has been silent this long is taken over from
+FRESH_S = 30.0  # of age: older releases that history tells of say nothing about who is at work now
 SLICE_S = 0.02  # how long the fold may hold the event loop
+STRIDE = 32  # entries between two looks at the clock
 KEPT = 5  # old releases kept for roll-back; a node that is slower than this many releases fetches the newest
 
 log = telemetry.logger()
@@ -60,7 +64,8 @@ class Learner:
         self.region = region
         self.home = home
         self.top = home.load()
-        self.lessons = Lessons(self.top.region(region).jurisdiction)
+        here = self.top.region(region).jurisdiction
+        self.lessons = Lessons(here)
         self.blobs = BlobStore(home.region(region) / "blobs")
         self.fetcher = Fetcher(home, region, self.blobs)
         self.network = LearnerNetwork(self.lessons, home, region, self.blobs, self.fetcher)
@@ -70,7 +75,9 @@ class Learner:
         self.solved_s = 0.0
         self.videos = SOLVED_FIRST
         self.examples_out = 0
-        self.better_at: float | None = None  # monotonic: when a better-ranked learner's fresh release was taken
+        others = [r.name for r in self.top.regions if r.jurisdiction == here]
+        self.stand_by = StandBy(behind=any(rank(name) < rank(region) for name in others))
+        self.turn = asyncio.Lock()
         self.own: list[str] = []  # digests of own releases, oldest first
         self.caught_up = False
 
@@ -92,15 +99,17 @@ class Learner:
         read: set[Class] = set()  # classes read to where the region held them once: no release from half a history
         async for news in client.follow_all(list(Class), have):
             for batch in news.batches:
-                await self._take(batch)
-            await self._network_when_due(client)
+                async with self.turn:
+                    await self._take(batch)
+            async with self.turn:
+                await self._network_when_due(client)
             if all(have.get(c, {}).get(e, 0) >= n for c, epochs in news.held.items() for e, n in epochs.items()):
                 read.add(news.cls)
             self.caught_up = len(read) == len(Class)
 
     async def _take(self, batch: Batch) -> None:
         cls, origin = parse_chain(batch.chain)
-        until = time.monotonic() + SLICE_S
+        until, taken = time.monotonic() + SLICE_S, 0
         for block in batch.blocks:
             for raw in block.entries:
                 try:
@@ -112,15 +121,18 @@ class Learner:
                     await self._hear(entry, origin)
                 self.network.take(entry)
                 self.lessons.take(entry)
-                if time.monotonic() > until:
+                taken += 1
+                if not taken % STRIDE and time.monotonic() > until:
                     await asyncio.sleep(0)
                     until = time.monotonic() + SLICE_S
-            resting = self.resting(time.monotonic())
+            now_s = time.monotonic()
+            self.stand_by = self.stand_by.learn(self.lessons.learned_to, now_s)
+            resting = self.stand_by.heard and self.stand_by.resting(now_s)
             await self.network.folded(batch.chain, batch.epoch, block.n, resting=resting, caught_up=self.caught_up)
 
     async def _network_when_due(self, client: LogClient) -> None:
         """Write what the network's learning decided: between two batches, when the folds stand still."""
-        if not self.caught_up or self.resting(time.monotonic()):
+        if not self.caught_up or self.stand_by.resting(time.monotonic()):
             return
         try:
             made = [self._entry(fields) for fields in await self.network.due()]
@@ -134,44 +146,48 @@ class Learner:
 
     def _entry(self, fields: dict[str, Any]) -> Entry:
         self.outbox += 1
-        kind = Rollout if "share_ppm" in fields else Release
         stamp = self.clock.tick(time.time_ns() // 1000)
-        return kind(device=self.device, outbox=self.outbox, stamp=stamp, **fields)
+        if "share_ppm" not in fields:
+            return Release(device=self.device, outbox=self.outbox, stamp=stamp, **fields)
+        stamp = max(stamp, self.network.line.since + 1)  # after the last step, whatever clock that was made by
+        return Rollout(device=self.device, outbox=self.outbox, stamp=stamp, **fields)
 
     async def _hear(self, release: Release, origin: str) -> None:
-        """Take note of a release: rest while a better-ranked learner's are fresh, and get its blob."""
+        """Take note of a release: rest while a better-ranked learner is at work, and get its blob."""
         if origin == self.region:
             self.own = [*self.own, release.sha]
             return
         age_s = time.time() - release.stamp / 1e6
-        if rank(origin) >= rank(self.region) or age_s > REST_S:
+        if rank(origin) >= rank(self.region) or (age_s > FRESH_S and not self.caught_up):
             return
+        before = self.stand_by
+        self.stand_by = before.hear(release.learned_to, time.monotonic())  # at once: the blob may be long in coming
         try:
             model = linear.load(await self.fetcher.get(Class.PERSONAL, release.sha, likely=origin))
         except (Broken, Degraded) as e:
             log.warning("a peer's release is not usable, so it is not waited for", origin=origin, why=str(e))
+            self.stand_by = before
             return
-        self.better_at = time.monotonic()
         self.lessons.incumbent = linear.Linear(model, self.lessons.world.catalogue, release.sha)
 
     # -- releasing -------------------------------------------------------------------------------------------------
 
-    def resting(self, now_s: float) -> bool:
-        """Say whether a better-ranked learner of this jurisdiction is alive."""
-        return self.better_at is not None and now_s - self.better_at < REST_S
-
     async def _release_when_due(self, client: LogClient) -> None:
+        released_s = time.monotonic()
         while True:
-            await asyncio.sleep(min(max(RELEASE_EVERY_S, self.solved_s / SOLVE_SHARE), RELEASE_LATEST_S))
+            await asyncio.sleep(LOOK_EVERY_S)
             examples = self.lessons.statistics.examples
             due = examples >= EXAMPLES_FIRST and examples > self.examples_out
-            if not due or not self.caught_up or self.resting(time.monotonic()):
+            rest_s = pace.rest_s(self.solved_s, 1 - self.examples_out / max(examples, 1))
+            now_s = time.monotonic()
+            if not due or now_s - released_s < rest_s or not self.caught_up or self.stand_by.resting(now_s):
                 continue
             try:
                 await self._recall()
                 await self._release(client)
             except HoldfastError as e:
                 log.warning("no release this time", why=str(e))
+            released_s = time.monotonic()
 
     async def _recall(self) -> None:
         """After a restart: what was released last is what a candidate is compared with."""
@@ -187,16 +203,22 @@ class Learner:
     async def _release(self, client: LogClient) -> None:
         """Solve, judge, write the blob, then name it in the chain: a name never stands for a blob that is not there."""
         lessons = self.lessons
-        frozen = lessons.statistics.copy()
-        learned_to = lessons.learned_to
+        async with self.turn:
+            system, examples = lessons.statistics.freeze(self.videos), lessons.statistics.examples
+            learned_to = lessons.learned_to
         begun = time.monotonic()
-        data = await asyncio.to_thread(lambda: linear.dump(frozen.solve(self.videos)))
+        solved = sum(name.startswith("i:") for name in system.names)
+        data = await asyncio.to_thread(_solved, system)
+        del system  # it holds the solution, the largest thing here
         self.solved_s = time.monotonic() - begun
-        self.videos = affordable(min(self.videos, frozen.videos), self.solved_s)
-        self.examples_out = frozen.examples
+        self.videos = affordable(min(self.videos, solved), self.solved_s)
+        self.examples_out = examples
         model = linear.load(data)  # judge what will be served, rounding included; Broken: not a number
         candidate = linear.Linear(model, lessons.world.catalogue)
-        verdict = gate.judge(model, candidate, lessons.incumbent, lessons.log)
+        async with self.turn:
+            verdict = await asyncio.to_thread(gate.judge, model, candidate, lessons.incumbent, lessons.log)
+        if self.stand_by.resting(time.monotonic()):  # a better-ranked one was heard of meanwhile
+            return
         if not verdict.released:
             log.warning("release refused by the gate", why=verdict.why)
             return
@@ -204,15 +226,13 @@ class Learner:
         if sha == (lessons.incumbent.release if lessons.incumbent else ""):
             return
         candidate.release = sha
-        self.outbox += 1
-        entry = Release(
-            device=self.device, outbox=self.outbox, stamp=self.clock.tick(time.time_ns() // 1000), rung=RUNG, sha=sha,
-            size=len(data), learned_to=learned_to, examples=frozen.examples, verdict=verdict.why[:300],
-            figures={**lessons.log.figures(), **verdict.figures},
-        )  # fmt: skip
+        entry = self._entry({
+            "rung": RUNG, "sha": sha, "size": len(data), "learned_to": learned_to, "examples": examples,
+            "verdict": verdict.why[:300], "figures": {**lessons.log.figures(), **verdict.figures},
+        })  # fmt: skip
         await client.append(Class.PERSONAL, [entry])
         lessons.incumbent = candidate
-        log.info("released", sha=sha, examples=frozen.examples, solve_s=round(self.solved_s, 3), why=verdict.why)
+        log.info("released", sha=sha, examples=examples, solve_s=round(self.solved_s, 3), why=verdict.why)
         await asyncio.to_thread(self._forget_old)
 
     def _forget_old(self) -> None:
@@ -220,3 +240,7 @@ class Learner:
         for sha in self.own[:-KEPT]:
             self.blobs.delete(Class.PERSONAL, sha)
         self.own = self.own[-KEPT:]
+
+
+def _solved(system: System) -> bytes:
+    return linear.dump(system.solve())
