@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from holdfast.adapters import natsconf, system
+from holdfast.adapters import log_files, natsconf, system
 from holdfast.adapters.home import Home
 from holdfast.adapters.log import LogClient
 from holdfast.adapters.signing import load_keys, make_keys
@@ -56,6 +56,7 @@ class World:
                 child.wait()
 
     def start_nats(self, region: str) -> None:
+        log_files.keep_before(natsconf.store_dir(self.home, region))  # as the supervisor does
         conf = natsconf.write(self.home, self.top, load_keys(self.home, region))
         log = (self.home.root / f"{region}.nats.log").open("ab")
         self.nats[region] = subprocess.Popen(
@@ -113,8 +114,9 @@ class World:
         """Wait until check() holds; return how long it took."""
         began = time.monotonic()
         while not check():
-            if task is not None and task.done():
-                task.result()
+            for running in [task] if task else [task for _, _, task in self.keepers.values()]:
+                if running.done():
+                    running.result()  # a keeper that ended by an error says which
             if time.monotonic() - began > seconds:
                 raise AssertionError(f"after {seconds} s still not: {what}; said: {self.said}")
             await asyncio.sleep(0.02)

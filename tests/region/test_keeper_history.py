@@ -167,7 +167,7 @@ def test_a_recovery_that_is_cut_short_forgets_nothing(tmp_path: Path) -> None:
             verifiers = keeper.intake._verifiers
             for cut in (1, 2):  # recovery dies after one chain, then after two
                 store = Store(streams, path.parent, time.monotonic)
-                work = asyncio.create_task(recover(store, keeper_held.load(path), verifiers))
+                work = asyncio.create_task(recover(store, keeper_held.load(path), verifiers, keeper.salvage))
                 await w.until(lambda cut=cut, store=store: restarted(store) >= cut, 10, "a stream begun anew", work)
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)

@@ -121,6 +121,15 @@ def usable_directory(path: Path) -> None:
         raise Refused(f"{path} cannot be used: {(e.strerror or str(e)).lower()}", field="dir", hint=hint) from e
 
 
+def sync_directory(path: Path) -> None:
+    """Make renames in a directory durable."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def bound_log(log: Path) -> None:
     """Keep a log file under LOG_BYTES_MAX. Its writer appends, so cutting it under the writer is safe."""
     try:

@@ -51,9 +51,11 @@ async def _nothing(spec: Spec) -> None:
 class Child:
     """Keeps one Spec running between `start` and `stop`."""
 
-    def __init__(self, spec: Spec, tell: Tell, report: Report, mend: Mend = _nothing) -> None:
+    def __init__(
+        self, spec: Spec, tell: Tell, report: Report, mend: Mend = _nothing, prepare: Mend = _nothing
+    ) -> None:
         self.spec = spec
-        self._tell, self._report, self._mend = tell, report, mend
+        self._tell, self._report, self._mend, self._prepare = tell, report, mend, prepare
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
@@ -77,6 +79,7 @@ class Child:
     async def _keep(self) -> None:
         attempt = 0
         while True:
+            await self._prepare(self.spec)
             begun_s = time.monotonic()
             try:
                 code = await self._live()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 import uvloop
 
-from holdfast.adapters import telemetry
+from holdfast.adapters import natsconf, telemetry
 from holdfast.adapters.home import Home
 from holdfast.adapters.log import LogClient
 from holdfast.adapters.log_streams import Streams
@@ -39,6 +39,7 @@ from holdfast.region.keeper_epoch import choose, new_epoch
 from holdfast.region.keeper_held import Piece
 from holdfast.region.keeper_peers import Peers
 from holdfast.region.keeper_recover import recover
+from holdfast.region.keeper_salvage import Salvage
 from holdfast.region.keeper_scrub import Scrubber
 from holdfast.region.keeper_seal import STARTING, Sealer
 from holdfast.region.keeper_serve import Server
@@ -116,12 +117,14 @@ class Keeper:
         self.server = Server(self.region, self.store, secrets.token_hex(8))
         self.intake = Intake(self.store, self.top, self.region, self._verifiers)
         self.closer = Closer(self.store, self.region, self.top.tail_bytes)
-        self.scrubber = Scrubber(self.store, self.peers, self._verifiers)
+        self.salvage = Salvage(natsconf.store_dir(self.home, self.region), self.intake, self._verifiers)
+        self.scrubber = Scrubber(self.store, self.peers, self._verifiers, self.salvage)
         self._replies = Replies(self._client.nats)
         self.store.on_block = self.closer.look
         self.closer.announce = self._announce
         self.intake.on_conflict = self._conflict
-        self.intake.on_incident = self.closer.on_incident = self.scrubber.on_incident = self.incident
+        self.intake.on_incident = self.closer.on_incident = self.incident
+        self.scrubber.on_incident = self.salvage.on_incident = self.incident
 
     async def _keep(self) -> None:
         """The whole life of a keeper; ends only by an error."""
@@ -173,8 +176,11 @@ class Keeper:
     async def _recover(self) -> bool:
         """Read and check everything held; return whether the last stop was orderly and nothing is amiss."""
         while True:
+            aside = self.salvage.aside()
             try:
-                report = await recover(self.store, keeper_held.load(self._held_path), self._verifiers)
+                record = keeper_held.load(self._held_path)
+                report = await recover(self.store, record, self._verifiers, self.salvage)
+                await self.salvage.put_away([*aside, *self.salvage.made])
                 break
             except Degraded as e:
                 self._say("warning", f"recovery waits for the log server: {e}")

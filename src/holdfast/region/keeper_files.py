@@ -9,10 +9,11 @@ import hashlib
 import os
 from pathlib import Path
 
+from holdfast.adapters.system import sync_directory
 from holdfast.core.classes import Class
 from holdfast.core.errors import Broken, Degraded
 from holdfast.core.log.segments import pack
-from holdfast.region.keeper_held import Piece, sync_directory
+from holdfast.region.keeper_held import Piece
 
 
 class PieceFiles:

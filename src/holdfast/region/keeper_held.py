@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.adapters.system import sync_directory
 from holdfast.core.asks import Ranges
 from holdfast.core.errors import Degraded
 
@@ -79,15 +80,6 @@ def save(path: Path, record: HeldRecord) -> None:
         path.replace(path.with_suffix(".prev.json"))  # a crash here: the previous generation is found
     part.replace(path)
     sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames in a directory durable."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 async def save_later(path: Path, record: HeldRecord, lock: threading.Lock) -> None:

@@ -8,6 +8,7 @@ emptied into pieces and begun anew behind its end.
 """
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from holdfast.adapters.log_streams import Extent
 from holdfast.core.asks import Ranges
@@ -40,8 +41,20 @@ class Report:
     damaged: dict[Key, Ranges] = field(default_factory=dict[Key, Ranges])
 
 
-async def recover(store: Store, record: HeldRecord | None, verifiers: dict[str, Verify]) -> Report:
-    """Fill the store from streams, pieces and the record. Raises Degraded if the log server goes away meanwhile."""
+class Salvage(Protocol):
+    """The way to blocks that the log server does not give (`keeper_salvage`)."""
+
+    async def keys(self) -> set[Key]: ...
+    async def beyond(self, key: Key, last: int) -> dict[int, bytes]: ...
+    async def find(self, copy: Copy, wanted: Ranges) -> dict[int, bytes]: ...
+    async def put_back(self, copy: Copy, rows: dict[int, bytes]) -> None: ...
+
+
+async def recover(store: Store, record: HeldRecord | None, verifiers: dict[str, Verify], salvage: Salvage) -> Report:
+    """Fill the store from streams, pieces, the record, and what can be salvaged.
+
+    Raises Degraded if the log server goes away meanwhile.
+    """
     extents = await store.streams.names()
     report = Report(clean=record is not None and record.clean)
     recorded = {Key(c, e): h for c, es in (record.chains if record else {}).items() for e, h in es.items()}
@@ -49,7 +62,7 @@ async def recover(store: Store, record: HeldRecord | None, verifiers: dict[str, 
         copy = store.place(key)
         copy.opened, copy.end, copy.pieces = held.opened, Link(held.n, held.digest), list(held.pieces)
         copy.missing, copy.lost, copy.ended = list(held.missing), list(held.lost), held.ended
-    for key in sorted({*extents, *recorded}):
+    for key in sorted({*extents, *recorded, *await salvage.keys()}):
         copy, held, extent = store.place(key), recorded.get(key), extents.get(key)
         verify = verifiers.get(copy.origin)
         if verify is None:  # a region that is no longer on the map: its files stay, it is neither served nor carried
@@ -57,7 +70,9 @@ async def recover(store: Store, record: HeldRecord | None, verifiers: dict[str, 
             if held is not None:
                 store.foreign[key] = held
             continue
-        bad = await examine(store, copy, extent, held, verify)
+        top = _top(copy, extent, held)
+        unseen = await salvage.beyond(key, top)
+        bad = await examine(store, copy, extent, held, verify, max(unseen, default=top))
         if not copy.end.n:  # an epoch in which nothing was ever written: not worth a stream
             del store.copies[key]
             await store.streams.delete(key)
@@ -65,21 +80,28 @@ async def recover(store: Store, record: HeldRecord | None, verifiers: dict[str, 
         if bad:
             report.damaged[key] = bad
         if bad or extent is None:
+            rows = unseen | await salvage.find(copy, ranges.minus(bad, [(top + 1, copy.end.n)]))
             await empty_into_pieces(store, copy, bad, extent is not None)
+            await salvage.put_back(copy, rows)  # a crash before this: it is missing still, and the files are there
         if held is None or copy.end != Link(held.n, held.digest):
             report.clean = False
     await store.save_held()
     return report
 
 
+def _top(copy: Copy, extent: Extent | None, held: HeldEpoch | None) -> int:
+    """The last number that stream, record or pieces know of."""
+    return max(extent.last if extent else 0, held.n if held else 0, copy.pieces[-1].last if copy.pieces else 0)
+
+
 async def examine(
-    store: Store, copy: Copy, extent: Extent | None, held: HeldEpoch | None, verify: Verify
+    store: Store, copy: Copy, extent: Extent | None, held: HeldEpoch | None, verify: Verify, known: int = 0
 ) -> Ranges:
     """Check a copy; set its end, tail and opening. Returns what is not good, in ranges.
 
-    Closed pieces are checked by their sha256, the rest block by block.
+    Closed pieces are checked by their sha256, the rest block by block. `known`: a number up to which blocks are known.
     """
-    top = max(extent.last if extent else 0, held.n if held else 0, copy.pieces[-1].last if copy.pieces else 0)
+    top = max(known, _top(copy, extent, held))
     anchor = Link(held.n, held.digest) if held else START
     ends: dict[int, bytes] = {0: START.digest}
     bad: Ranges = []

@@ -22,6 +22,7 @@ from holdfast.core.log.continuity import Link, check_next
 from holdfast.region.keeper_held import HeldEpoch
 from holdfast.region.keeper_peers import Peers
 from holdfast.region.keeper_recover import empty_into_pieces, examine
+from holdfast.region.keeper_salvage import Salvage
 from holdfast.region.keeper_store import Copy, Store
 
 BYTE_S = 1 / 2_000_000  # pause per byte read: 2 MB/s, under 1 % of a core and of a slow disk
@@ -37,9 +38,10 @@ SETTLE_S = 3.0  # a hole younger than this is not yet called lost: carrying may 
 class Scrubber:
     """Looks after all copies and blobs of a region."""
 
-    def __init__(self, store: Store, peers: Peers, verifiers: dict[str, Verify]) -> None:
+    def __init__(self, store: Store, peers: Peers, verifiers: dict[str, Verify], salvage: Salvage) -> None:
         self._store = store
         self._peers = peers
+        self._salvage = salvage
         self._verifiers = verifiers
         self.on_incident: Callable[[str, str], None] = lambda _what, _text: None
         self.rounds = 0
@@ -49,15 +51,24 @@ class Scrubber:
     async def run(self) -> None:
         """Scrub for ever."""
         while True:
+            aside, sound = self._salvage.aside(), True
             for copy in list(self._store.copies.values()):
-                if not await self._sound(copy):
+                is_sound = await self._sound(copy)
+                if is_sound is False:
                     self._store.suspects.add(copy.key)
+                sound = sound and is_sound is True
+            copies = self._store.copies.values()
+            if sound and not self._store.suspects and not any(c.missing for c in copies):
+                await self._salvage.put_away(aside)  # the log server began anew under us, and nothing is wanting
             await self._blobs()
             self.rounds += 1
             await asyncio.sleep(ROUND_PAUSE_S)
 
-    async def _sound(self, copy: Copy) -> bool:
-        """Read a copy's stream end to end without stopping its writing; say whether the row is unbroken."""
+    async def _sound(self, copy: Copy) -> bool | None:
+        """Read a copy's stream end to end without stopping its writing; say whether the row is unbroken.
+
+        None: the log server is away, and nothing is known.
+        """
         link, end = Link(copy.tail_first - 1, b""), copy.end.n
         while link.n < end and link.n + 1 >= copy.tail_first:
             try:
@@ -67,7 +78,7 @@ class Scrubber:
             except Broken:
                 return copy.tail_first > link.n + 1  # the tail was cut meanwhile: not damage
             except HoldfastError:
-                return True  # the log server is away: nothing is known
+                return None
             if not rows:
                 return copy.tail_first > link.n + 1
             await asyncio.sleep(max(sum(len(m) for _, m in rows) * BYTE_S, len(rows) * BLOCK_S))
@@ -148,10 +159,12 @@ class Scrubber:
             now = HeldEpoch(copy.end.n, copy.end.digest, copy.opened, copy.pieces, copy.missing, copy.lost)
             bad = await examine(self._store, copy, extent, now, self._verifiers[copy.origin])
             fresh = ranges.minus(bad, copy.missing)
+            rows = await self._salvage.find(copy, bad)
             if fresh or extent is None:
                 await empty_into_pieces(self._store, copy, bad, extent is not None)
                 say = f"{copy.key.chain}, epoch {copy.key.epoch}: blocks {ranges.say(fresh)} are damaged here"
                 self.on_incident("damage", say)
+        await self._salvage.put_back(copy, rows)
 
     async def _give_up_lost(self, copy: Copy) -> None:
         """Declare lost what every permitted peer was asked for and none holds."""

@@ -120,12 +120,15 @@ class Intake:
             before = await self._store.read(copy, row[0][0] - 1, row[0][0] - 1) if row[0][0] > 1 else []
             link = Link(row[0][0] - 1, digest_of(before[0]) if before else (b"" if row[0][0] > 1 else bytes(32)))
             for _, message in row:
-                _, link = check_next(copy.key, link, message, verify)
+                block, link = check_next(copy.key, link, message, verify)
+                copy.opened = copy.opened or block.hlc
+            if link.n == copy.end.n:
+                copy.end = link  # its digest may have been unknown
             await self._store.add_piece(copy, row[0][0], [m for _, m in row])
             filled.append((row[0][0], row[-1][0]))
         if filled and not copy.missing:
             text = f"{copy.key.chain}, epoch {copy.key.epoch}: blocks {ranges.say(filled)} were damaged here"
-            self.on_incident("mended", text + " and are mended from a peer")
+            self.on_incident("mended", text + " and are mended")
 
     async def _keep_branch(self, copy: Copy, run: Run, verify: Verify, fetch: Fetch) -> Key:
         """Find where the peer's row leaves ours and keep it from there in a stream of its own."""

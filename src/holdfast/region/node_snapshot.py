@@ -24,13 +24,13 @@ import msgspec
 
 from holdfast.adapters import telemetry
 from holdfast.adapters.log import LogClient
+from holdfast.adapters.system import sync_directory
 from holdfast.core import asks
 from holdfast.core.classes import Class, parse_chain
 from holdfast.core.entries import AnyEntry, Incident, Policy, Release, Rollout, Snapshot, encode
 from holdfast.core.errors import Degraded
 from holdfast.core.feed import snapshot
 from holdfast.core.feed.world import World
-from holdfast.region.keeper_held import sync_directory
 from holdfast.region.node_append import Appender
 from holdfast.region.node_counts import NodeCounts
 from holdfast.region.node_follow import Follower

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.adapters import natsconf, system
+from holdfast.adapters import log_files, natsconf, system
 from holdfast.adapters.aio.calls import Calls
 from holdfast.adapters.home import Home
 from holdfast.adapters.signing import make_keys
@@ -224,7 +224,15 @@ class Supervisor:
             role, region, lambda: command(row, region, self.home, self.top),
             self.home.region(region) / "logs" / f"{role}.log", row.nice, env=ENV,
         )  # fmt: skip
-        return Child(spec, self.tell, self._report, self._mend)
+        return Child(spec, self.tell, self._report, self._mend, self._prepare)
+
+    async def _prepare(self, spec: Spec) -> None:
+        """A log server may cut its files off at a damage: they are copied first, for the keeper to salvage from."""
+        if spec.name == "log":
+            try:
+                await asyncio.to_thread(log_files.keep_before, natsconf.store_dir(self.home, spec.region))
+            except OSError as e:
+                self.tell(spec.region, f"the log's files could not be kept before its start: {e.strerror}", "amber")
 
     async def _mend(self, spec: Spec) -> None:
         """A log server that cannot read its store is given a clean one; the keeper fills it from blobs and peers."""

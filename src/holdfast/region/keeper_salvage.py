@@ -1,0 +1,99 @@
+"""Salvage: blocks that the log server no longer gives, read from its own files and put back.
+
+JetStream hides a whole stream for one flipped bit in a metafile, and cuts a message file off at the first damaged
+message. The blocks are still there: numbered, chained and signed, so they need no index to be found and no server to
+be believed. What was kept of the files (`adapters/log_files`) is searched for the blocks that are wanting; each is
+verified, and offered to the intake like blocks from a peer: whatever continues the chain fills its hole, and what is
+still missing afterwards is really gone here.
+
+A crash at any point loses nothing: the files stay until a recovery, or a whole round of the scrubber, has ended well.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from holdfast.adapters import log_files
+from holdfast.adapters.log_streams import parse_stream, stream_name
+from holdfast.core.asks import Ranges, Run
+from holdfast.core.chain import Verify
+from holdfast.core.errors import Broken
+from holdfast.core.log import ranges, scan
+from holdfast.core.log.continuity import Key
+from holdfast.region.keeper_store import Copy
+from holdfast.region.keeper_take import Intake
+
+Rows = dict[int, bytes]  # number -> sealed message, verified
+NOWHERE = 1 << 64  # no block has this number
+
+
+class Salvage:
+    """Searches what was kept of the log server's files in `store` and beside it."""
+
+    def __init__(self, store: Path, intake: Intake, verifiers: dict[str, Verify]) -> None:
+        self._store = store
+        self._intake = intake
+        self._verifiers = verifiers
+        self.made: list[Path] = []  # copies that `find` made
+        self.on_incident: Callable[[str, str], None] = lambda _what, _text: None
+
+    def aside(self) -> list[Path]:
+        """What lies aside now; `put_away` it once nothing is wanting that could be in it."""
+        return log_files.set_aside(self._store.parent)
+
+    async def put_away(self, places: list[Path]) -> None:
+        """Remove what has been searched."""
+        await asyncio.to_thread(log_files.put_away, places)
+
+    async def keys(self) -> set[Key]:
+        """The epochs of which there are files aside."""
+        names = await asyncio.to_thread(lambda: {n for p in self.aside() for n, _ in log_files.message_files(p)})
+        return {key for name in names if (key := parse_stream(name)) is not None}
+
+    async def beyond(self, key: Key, last: int) -> Rows:
+        """The blocks after number `last` that lie aside: sealed, and gone before anything else recorded them."""
+        return await asyncio.to_thread(self._search, key, [(last + 1, NOWHERE)], self.aside())
+
+    async def find(self, copy: Copy, wanted: Ranges) -> Rows:
+        """Search everything, the server's own files too, for blocks of a copy whose stream is about to begin anew."""
+        if wanted:
+            with suppress(OSError):  # a full disk: then a crash before they are put back would cost these blocks
+                made = await asyncio.to_thread(log_files.keep_before, self._store, stream_name(copy.key))
+                self.made += [made] if made else []
+        return await asyncio.to_thread(self._search, copy.key, wanted, [*self.aside(), self._store])
+
+    def _search(self, key: Key, wanted: Ranges, places: list[Path]) -> Rows:
+        rows: Rows = {}
+        verify = self._verifiers[key.chain.split("/")[1]]
+        files = [path for place in places for name, path in log_files.message_files(place) if name == stream_name(key)]
+        for path in files if wanted else []:
+            data = log_files.read(path)
+            if any(_within(wanted, n) and n not in rows for n, _ in scan.places(data, key)):
+                rows |= {n: m for n, m in scan.genuine(data, key, verify) if _within(wanted, n) and n not in rows}
+        return rows
+
+    async def put_back(self, copy: Copy, rows: Rows) -> None:
+        """Offer verified blocks to the intake; say what came back. Raises Degraded if the log server goes away."""
+        before = copy.missing
+        for first, last in ranges.normal((n, n) for n in rows):
+            run = Run(copy.key.chain, copy.key.epoch, first, [rows[n] for n in range(first, last + 1)])
+            try:
+                await self._intake.take(copy.cls, run, [], _nothing)
+            except Broken as e:
+                self.on_incident("salvage", f"{copy.key.chain}, epoch {copy.key.epoch}: a block does not fit: {e}")
+        back = ranges.minus(before, copy.missing)
+        if back:
+            text = f"{copy.key.chain}, epoch {copy.key.epoch}: blocks {ranges.say(back)} were read back"
+            self.on_incident("salvaged", f"{text} from the log server's damaged files")
+
+
+def _within(wanted: Ranges, n: int) -> bool:
+    at = bisect_right(wanted, (n, NOWHERE)) - 1
+    return at >= 0 and wanted[at][0] <= n <= wanted[at][1]
+
+
+async def _nothing(key: Key, first: int, last: int) -> list[bytes]:
+    """There is no peer behind these blocks to ask for those before a fork."""
+    raise Broken(f"block {last + 1} does not continue what is held")
