@@ -14,10 +14,12 @@ from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.shapes import FeedRequest
 from holdfast.core.feed.viewer import history
 from holdfast.core.profile import Profile
-from holdfast.model import full, online, ranker, release, signals
+from holdfast.model import online, release, signals
+from holdfast.model.begin import begin
 from holdfast.model.examples import Examples
 from holdfast.model.full import Full, FullModel
 from holdfast.model.lessons import Lessons
+from holdfast.model.sizes import HEADS
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +52,15 @@ def pasts(town: Town, count: int) -> list:
     return [history(p, FeedRequest(), town.catalogue, town.now) for p in profiles]
 
 
-def test_serving_compiles_nothing(town: Town, network: Full) -> None:
-    before = full.compiled()
+def test_any_number_of_queries_and_candidates_goes(town: Town, network: Full) -> None:
     for count, k in ((1, 1), (3, 80), (16, 30), (21, 80), (2, 300)):
-        reading = network.read(pasts(town, count))
-        said = reading.score([np.arange(k) % town.catalogue.n] * count)
-        assert [s.shape for s in said] == [(k, len(ranker.HEADS))] * count
+        said = network.read(pasts(town, count)).score([np.arange(k) % town.catalogue.n] * count)
+        assert [s.shape for s in said] == [(k, len(HEADS))] * count
     assert network.read([history(Profile(), FeedRequest(), town.catalogue, 0)]).score([np.arange(5)])[0].shape[0] == 5
     for k in range(70):
         town.publish(f"fresh-{k}", ["theme-1"], "someone")
-    network.read(pasts(town, 1)).score([np.arange(town.catalogue.n)])
-    assert full.compiled() == before
+    said = network.read(pasts(town, 2)).score([np.arange(town.catalogue.n), np.zeros(0, np.int64)])
+    assert [len(s) for s in said] == [town.catalogue.n, 0]
 
 
 def test_a_candidate_is_scored_alone(town: Town, network: Full) -> None:
@@ -111,7 +111,7 @@ def test_features_served_are_features_rebuilt_from_the_chain(town: Town, network
     (said,) = reading.judge([there], [rebuilt])
     (served,) = network.read([result.viewer.history]).score([rows])
     np.testing.assert_allclose(said, served, atol=1e-5)
-    weighed = [served[i, ranker.HEADS.index("long")] for i in range(len(rows))]
+    weighed = [served[i, HEADS.index("long")] for i in range(len(rows))]
     long = list(full_weights()).index("long")
     np.testing.assert_allclose([c.parts[long] for c in result.chosen], weighed, atol=1e-5)
 
@@ -166,12 +166,15 @@ def test_only_touched_videos_are_read_again(town: Town, network: Full) -> None:
 
 def test_the_probe_tells_networks_apart(town: Town, network: Full, trained: online.Trainer) -> None:
     same = Full(network.model, town.catalogue)
-    other = Full(FullModel(full.begin(9, SMALL), SMALL), town.catalogue)
+    other = Full(FullModel(begin(9, SMALL), SMALL), town.catalogue)
     assert abs(same.probe() - network.probe()) < 1e-6 < abs(other.probe() - network.probe())
 
 
-def test_nodes_and_learners_start_without_jax() -> None:
-    code = "import sys, holdfast.region.node, holdfast.region.learner, holdfast.cli.main; exit('jax' in sys.modules)"
+def test_nodes_serve_and_learners_start_without_jax() -> None:
+    code = (
+        "import sys, holdfast.region.node, holdfast.region.learner, holdfast.cli.main, holdfast.model.release, "
+        "holdfast.model.full; exit('jax' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -3,9 +3,8 @@
     history ─► encoder ─► states [T,d] ─► user vector · video vectors ─► retrieve
                              └──────────► ranker (candidates alone, with their signals) ─► P(action) per candidate
 
-Serving never compiles. XLA compiles a function once per shape, so there are only a few shapes: queries are padded to
-one of GROUPS, candidates to CHUNK, videos to one of SWEEPS, and `warm` runs each of them once, in a thread, before the
-model serves. Parameters are arguments of the compiled functions, so the next release of the same sizes needs none.
+Nothing here is compiled, and nothing imports JAX: `forward` computes in NumPy what `network` and `ranker` define and
+the learner trains. Any number of queries and candidates goes, without padding.
 
 Video vectors are kept per catalogue row and follow it: a published video is read at once, and a new release that says
 which table rows it touched has only the videos of those rows read again.
@@ -13,114 +12,27 @@ which table rows it touched has only the videos of those rows read again.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.catalogue import TAGS_PER_ITEM, Catalogue
 from holdfast.core.feed.predict import Eligible, Predict
 from holdfast.core.feed.viewer import History
-from holdfast.model import network, ranker, signals
-from holdfast.model.buckets import COLUMNS, LENGTHS, Buckets
+from holdfast.model import signals
+from holdfast.model.buckets import COLUMNS, Buckets
 from holdfast.model.evaluate import Example
+from holdfast.model.forward import Encoder, Scorer
 from holdfast.model.index import Index
+from holdfast.model.sizes import HEADS, LIVE, TABLES, FullModel, Params, Size
 
 Array = NDArray[Any]
-Params = dict[str, Any]  # {"net": network's, "rank": ranker's}
 
-GROUPS = (1, 4, 16)  # queries per compiled call; more go in turns
-CHUNK = 256  # candidates per compiled call and query
-SWEEPS = (64, 4096)  # videos whose vectors are made per compiled call
-BINS = 8
+__all__ = ["LIVE", "Full", "FullModel", "Reading", "Size", "windows"]
 
-
-class Size(NamedTuple):
-    """The sizes of a live model."""
-
-    net: network.Shape
-    rank: ranker.Shape
-
-
-LIVE = Size(  # small enough that one core answers with it while it serves everything else
-    network.Shape(
-        width=48, layers=2, heads=2, length=50, item_buckets=16_384, tag_buckets=1024, creator_buckets=4096,
-        length_buckets=LENGTHS, actions=16, dwells=signals.DWELLS, gaps=signals.GAPS,
-    ),
-    ranker.Shape(width=48, features=signals.WIDTH, bins=BINS, heads=2, hidden=32, members=2),
-)  # fmt: skip
-
-
-@dataclass(slots=True)
-class FullModel:
-    """A released network. `examples`: videos shown that it was trained on."""
-
-    params: Params
-    size: Size
-    examples: int = 0
-
-    def finite(self) -> bool:
-        """Say whether every weight is a number."""
-        return all(bool(np.isfinite(np.asarray(leaf)).all()) for leaf in jax.tree.leaves(self.params))
-
-
-# Slopes of the ranker's linear path at the start, per unit of a signal: a network that has seen nothing yet orders like
-# LINEAR does (core.feed.value), and unlearns what does not hold.
-PRIOR = {"long": {"linear": 1.5, "taste": 1.0, "heat": 0.2, "long_rate": 1.0}, "skip": {"linear": -1.5, "taste": -1.0}}
-
-
-def begin(seed: int, size: Size = LIVE) -> Params:
-    """Return the parameters that learning begins with."""
-    one, two = jax.random.split(jax.random.key(seed))
-    rank, bins = _init_rank(two, size.rank), size.rank.bins
-    wide = np.zeros((signals.WIDTH * bins, len(ranker.HEADS)), np.float32)
-    for head, slopes in PRIOR.items():
-        for name, slope in slopes.items():
-            f = signals.NAMES.index(name)
-            _, low, high = signals.TABLE[f]  # a bin's part runs from 0 to 1 over its width
-            wide[f * bins : (f + 1) * bins, ranker.HEADS.index(head)] = slope * (high - low) / bins
-    rank = {**rank, "edges": jnp.asarray(signals.edges(bins)), "wide": jnp.asarray(wide)}
-    return {"net": _init_net(one, size.net), "rank": rank}
-
-
-_init_net = jax.jit(network.init, static_argnums=1)  # op by op it would compile thirty little functions
-_init_rank = jax.jit(ranker.init, static_argnums=1)
-
-
-def items_of(buckets: Any) -> network.Items:
-    """Cut int32[…, 15] of `Buckets` into the network's columns."""
-    last = 2 + TAGS_PER_ITEM
-    creator = buckets[..., last]
-    return network.Items(buckets[..., :2], buckets[..., 2:last], creator, creator * 0)
-
-
-@partial(jax.jit, static_argnums=0)
-def _sweep(shape: network.Shape, net: Params, buckets: Any) -> tuple[Any, Any]:
-    """int32[M, 15] → float32[M, d] video vectors and float32[M, d] their retrieval side."""
-    vectors = network.item_vectors(net, shape, items_of(buckets))
-    return vectors, network.retrieval_items(net, vectors)
-
-
-@partial(jax.jit, static_argnums=0)
-def _encode(shape: network.Shape, net: Params, vec: Any, action: Any, dwell: Any, gap: Any) -> tuple[Any, Any]:
-    """Histories [B, T] → states float32[B, T, d], user vectors float32[B, d]."""
-    states = network.states(net, shape, network.Events(vec, action, dwell, gap))
-    return states, network.user_vectors(net, states[:, -1])
-
-
-@partial(jax.jit, static_argnums=0)
-def _rank(shape: ranker.Shape, rank: Params, states: Any, mask: Any, candidates: Any, numbers: Any) -> Any:
-    """States [B, T, d], candidates [B, K, d], signals [B, K, F] → probabilities float32[B, K, A]."""
-    return jax.nn.sigmoid(ranker.rank(rank, shape, states, mask, candidates, numbers))
-
-
-def compiled() -> int:
-    """How many shapes have been compiled in this process: must not grow while serving."""
-    return sum(f._cache_size() for f in (_sweep, _encode, _rank))  # type: ignore[attr-defined]
+SWEEP = 4096  # videos whose vectors are made at once
+PROBED = 64, 256  # videos and candidates of the fixed question
 
 
 class Full:
@@ -131,7 +43,7 @@ class Full:
     """
 
     trust = 1.0
-    parts: tuple[str, ...] = ranker.HEADS
+    parts: tuple[str, ...] = HEADS
 
     def __init__(
         self, model: FullModel, catalogue: Catalogue, linear: Predict | None = None, release: str = "",
@@ -144,7 +56,7 @@ class Full:
         self.linear = linear
         self.release = release
         net = model.size.net
-        self._params: Params = jax.tree.map(jnp.asarray, model.params)
+        self._encoder, self._scorer = Encoder(model.params["net"], net), Scorer(model.params["rank"], model.size.rank)
         self._readings: deque[Reading] = deque(maxlen=4)  # of the call that is under way
         if like is not None and like.size == model.size and like.catalogue is catalogue:
             self._buckets = like._buckets.copy()
@@ -157,20 +69,9 @@ class Full:
             self._stale = self._buckets.refresh()
 
     def warm(self) -> None:
-        """Compile every shape that serving uses, and make the videos' vectors. Seconds the first time in a process.
-
-        Reads nothing of the catalogue, so that a thread may do it while the loop goes on folding.
-        """
-        net, none = self.size.net, np.zeros((0,), np.int32)
-        for sweep in SWEEPS:
-            self._swept(np.zeros((sweep, COLUMNS), np.int32))
-        empty = History(none, np.zeros(0, np.float32), ())
-        for group in GROUPS:
-            states, _, mask = self._encoded([empty] * group)
-            chunk = np.zeros((group, CHUNK, net.width), np.float32)
-            self._ranked(states, mask, chunk, np.zeros((group, CHUNK, signals.WIDTH), np.float32))
+        """Make the videos' vectors. Reads nothing of the catalogue, so that a thread may do it while the loop folds."""
         self._make(self._stale)
-        self._stale = none
+        self._stale = np.zeros(0, np.int64)
 
     def refresh(self) -> None:
         """Follow the catalogue: make vectors for the videos that are new or were published again."""
@@ -185,38 +86,34 @@ class Full:
         if n > len(self._vectors):
             room = np.zeros((max(n + n // 2, 256) - len(self._vectors), self.size.net.width), np.float32)
             self._vectors = np.concatenate([self._vectors, room])
-        sweep = next((s for s in SWEEPS if s >= rows.size), SWEEPS[-1])
-        for at in range(0, rows.size, sweep):
-            some = rows[at : at + sweep]
-            self._vectors[some], sides = self._swept(_padded(table[some], sweep), some.size)
+        for at in range(0, rows.size, SWEEP):
+            some = rows[at : at + SWEEP]
+            self._vectors[some], sides = self._encoder.videos(table[some])
             self.index.put(some, sides)
-
-    def _swept(self, buckets: Array, count: int | None = None) -> tuple[Array, Array]:
-        vectors, sides = _sweep(self.size.net, self._params["net"], buckets)
-        return np.asarray(vectors)[:count], np.asarray(sides)[:count]
 
     def read(self, histories: Sequence[History]) -> "Reading":
         """Take in the histories of one call."""
         self.refresh()
-        parts = [self._encoded(histories[at : at + GROUPS[-1]]) for at in range(0, len(histories), GROUPS[-1])]
-        states, users, mask = (np.concatenate([p[i] for p in parts]) for i in range(3))
+        net = self.size.net
+        rows, acts = windows(histories, len(histories), net.length)
+        vec = self._vectors[rows] if len(self._vectors) else np.zeros((*rows.shape, net.width), np.float32)
+        mask = acts[0] > 0
+        states, users = self._encoder.states(vec * mask[..., None], *acts)
         reading = Reading(self, histories, states, users, mask)
         self._readings.append(reading)
         return reading
 
     def probe(self) -> float:
         """Answer a fixed question: the mean P(long) of made-up videos for a made-up viewer. Equal wherever it runs."""
-        net = self.size.net
-        table = (np.arange(SWEEPS[0] * COLUMNS, dtype=np.int32) * 7).reshape(SWEEPS[0], COLUMNS)
-        vectors, _ = self._swept(1 + table % (min(net.item_buckets, net.tag_buckets, net.creator_buckets) - 1))
+        net, (videos, k) = self.size.net, PROBED
+        table = (np.arange(videos * COLUMNS, dtype=np.int32) * 7).reshape(videos, COLUMNS)
+        vectors, _ = self._encoder.videos(1 + table % (min(net.item_buckets, net.tag_buckets, net.creator_buckets) - 1))
         steps = np.arange(net.length, dtype=np.int32)
-        acts = (1 + steps % 8, steps % net.dwells, steps % net.gaps)
-        states, _ = _encode(
-            net, self._params["net"], vectors[steps % len(vectors)][None], *(a[None].astype(np.int32) for a in acts)
-        )
-        chunk = np.resize(vectors, (1, CHUNK, net.width)).astype(np.float32)
-        numbers = np.linspace(-1, 3, CHUNK * signals.WIDTH, dtype=np.float32).reshape(1, CHUNK, signals.WIDTH)
-        return float(self._ranked(np.asarray(states), np.ones((1, net.length), bool), chunk, numbers)[..., 0].mean())
+        acts = (a[None].astype(np.int32) for a in (1 + steps % 8, steps % net.dwells, steps % net.gaps))
+        states, _ = self._encoder.states(vectors[steps % videos][None], *acts)
+        chunk = np.resize(vectors, (k, net.width)).astype(np.float32)
+        numbers = np.linspace(-1, 3, k * signals.WIDTH, dtype=np.float32).reshape(k, signals.WIDTH)
+        return float(self._scorer.chances(states, np.ones((1, net.length), bool), chunk, numbers, [k])[:, 0].mean())
 
     def recall(self, history: History, rows: Array) -> Array | None:
         """Return int16[K, F]: the signals that `rows` were just scored by for this history; None if they were not."""
@@ -238,22 +135,10 @@ class Full:
         near = (self.index.at(history.rows) @ self.index.at(np.array([row]))[0]) * np.maximum(history.weights, 0.0)
         return [(int(i), float(near[i])) for i in np.argsort(-near)]
 
-    def _encoded(self, histories: Sequence[History]) -> tuple[Array, Array, Array]:
-        """Return states float32[B, T, d], users float32[B, d], mask bool[B, T] of at most GROUPS[-1] histories."""
-        net, b = self.size.net, len(histories)
-        size = next(g for g in GROUPS if g >= b)
-        rows, acts = windows(histories, size, net.length)
-        vec = self._vectors[rows] if len(self._vectors) else np.zeros((*rows.shape, net.width), np.float32)
-        states, users = _encode(net, self._params["net"], vec * (acts[0] > 0)[..., None], *acts)
-        return np.asarray(states)[:b], np.asarray(users)[:b], acts[0][:b] > 0
-
-    def _ranked(self, states: Array, mask: Array, candidates: Array, numbers: Array) -> Array:
-        return np.asarray(_rank(self.size.rank, self._params["rank"], states, mask, candidates, numbers))
-
 
 def _touched(old: Params, new: Params, table: Array) -> Array:
     """Return the int64 rows of int32[n, 15] `table` that read a row which differs between two releases' tables."""
-    moved = [np.any(np.asarray(old[name]) != np.asarray(new[name]), axis=1) for name in ("item", "tag", "creator")]
+    moved = [np.any(np.asarray(old[name]) != np.asarray(new[name]), axis=1) for name in TABLES]
     last = 2 + TAGS_PER_ITEM
     item, tag, creator = moved
     read: Any = item[table[:, :2]].any(1) | tag[table[:, 2:last]].any(1) | creator[table[:, last]]
@@ -271,12 +156,6 @@ def windows(histories: Sequence[History], size: int, length: int) -> tuple[Array
             for table, column in zip(acts, signals.acts(history), strict=True):
                 table[b, -h:] = column[-h:]
     return rows, (acts[0], acts[1], acts[2])
-
-
-def _padded(table: Array, size: int) -> Array:
-    if len(table) == size:
-        return table
-    return np.concatenate([table, np.zeros((size - len(table), *table.shape[1:]), table.dtype)])
 
 
 class Reading:
@@ -315,25 +194,8 @@ class Reading:
 
     def judge(self, rows: Sequence[Array], fixed: Sequence[Array]) -> list[Array]:
         """As `score`, with given signals: what a slate's entry says was served."""
-        out = [np.zeros((r.size, len(ranker.HEADS)), np.float32) for r in rows]
-        cuts = [(i, at) for i, r in enumerate(rows) for at in range(0, r.size, CHUNK)]
-        for turn in range(0, len(cuts), GROUPS[-1]):
-            self._judge(cuts[turn : turn + GROUPS[-1]], rows, fixed, out)
-        return out
-
-    def _judge(
-        self, cuts: Sequence[tuple[int, int]], rows: Sequence[Array], fixed: Sequence[Array], out: list[Array]
-    ) -> None:
-        size = next(g for g in GROUPS if g >= len(cuts))
-        at = [i for i, _ in cuts]
-        candidates = np.zeros((size, CHUNK, self._full.size.net.width), np.float32)
-        numbers = np.zeros((size, CHUNK, signals.WIDTH), np.float32)
-        for b, (i, first) in enumerate(cuts):
-            some = rows[i][first : first + CHUNK]
-            candidates[b, : some.size] = self._full._vectors[some]
-            numbers[b, : some.size] = signals.floats(fixed[i][first : first + CHUNK])
-        states, mask = _padded(self._states[at], size), _padded(self._mask[at], size)
-        said = self._full._ranked(states, mask, candidates, numbers)
-        for b, (i, first) in enumerate(cuts):
-            count = min(CHUNK, rows[i].size - first)
-            out[i][first : first + count] = said[b, :count]
+        counts = [r.size for r in rows]
+        candidates = self._full._vectors[np.concatenate(rows)]
+        numbers = signals.floats(np.concatenate(fixed))
+        said = self._full._scorer.chances(self._states, self._mask, candidates, numbers, counts)
+        return np.split(said, np.cumsum(counts)[:-1])

@@ -19,41 +19,20 @@ Pure functions over a dict of arrays: `init`, `item_vectors`, `states`, `user_ve
 and out; the same code runs on a CPU or any accelerator.
 """
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from holdfast.model.sizes import CONV, EPS
+from holdfast.model.sizes import NetworkShape as Shape
+
 Array = jax.Array
 Params = dict[str, Any]
 
 TAGS = 12  # tag slots per video, as core.catalogue.TAGS_PER_ITEM
-CONV = 4  # events seen by the short convolution, the newest included
 TEMPERATURE = 2.5  # log of the first softmax temperature; learned after that
-EPS = 1e-6
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of the network. `length`: events of history, T; buckets count from 0, and bucket 0 means "none"."""
-
-    width: int = 64
-    layers: int = 2
-    heads: int = 2
-    length: int = 50
-    item_buckets: int = 8192
-    tag_buckets: int = 1024
-    creator_buckets: int = 2048
-    length_buckets: int = 16
-    actions: int = 16
-    dwells: int = 16
-    gaps: int = 32
-
-    def __post_init__(self) -> None:
-        assert self.width % self.heads == 0
-        assert min(self.width, self.layers, self.heads, self.length) > 0
 
 
 class Items(NamedTuple):

@@ -29,9 +29,11 @@ from numpy.typing import NDArray
 
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.errors import Broken
+from holdfast.model import begin as first
 from holdfast.model import full, network, ranker, signals
 from holdfast.model.buckets import COLUMNS, Buckets
 from holdfast.model.examples import SHOWN_MAX, Unit
+from holdfast.model.sizes import TABLES
 
 Array = NDArray[Any]
 Params = dict[str, Any]
@@ -45,7 +47,6 @@ NEGATIVES = 256
 RETRIEVAL = 0.3  # of the retrieval loss beside the ranker's
 PAIRS = 0.3  # of the ranker's order term
 RATE, TABLE_RATE = 2e-3, 0.05
-TABLES = ("item", "tag", "creator")
 VERSION = 1
 
 
@@ -98,7 +99,7 @@ def _join(tables: Params, rest: Params) -> Params:
 
 def begin(seed: int, size: full.Size) -> Run:
     """Return a run before its first step."""
-    params = full.begin(seed, size)
+    params = first.begin(seed, size)
     tables, rest = _split(params)
     squares = {k: jnp.zeros(v.shape[0]) for k, v in tables.items()}
     return Run(params, squares, _ADAM.init(rest), jnp.zeros((), jnp.int32))
@@ -107,12 +108,12 @@ def begin(seed: int, size: full.Size) -> Run:
 def loss(params: Params, size: full.Size, cut: Cut, drawn: Drawn) -> Any:
     """Return the loss of a batch, float32[]."""
     net, shape = params["net"], size.net
-    past = network.item_vectors(net, shape, full.items_of(cut.past))  # [B, T, d]
-    shown = network.item_vectors(net, shape, full.items_of(cut.shown))  # [B, K, d]
+    past = network.item_vectors(net, shape, first.items_of(cut.past))  # [B, T, d]
+    shown = network.item_vectors(net, shape, first.items_of(cut.shown))  # [B, K, d]
     states = network.states(net, shape, network.Events(past, cut.action, cut.dwell, cut.gap))
     batch = ranker.Batch(states, cut.action > 0, shown, cut.numbers, cut.labels, cut.weights)
     users = network.user_vectors(net, states) * jnp.exp(net["temperature"])  # [B, T, d]
-    others = network.retrieval_items(net, network.item_vectors(net, shape, full.items_of(drawn.buckets)))  # [N, d]
+    others = network.retrieval_items(net, network.item_vectors(net, shape, first.items_of(drawn.buckets)))  # [N, d]
     past, shown = (network.retrieval_items(net, v) for v in (past, shown))
     inside = _next(
         users[:, :-1], past[:, 1:], cut.rows[:, 1:], cut.want[:, 1:] * (cut.action[:, :-1] > 0), others, drawn

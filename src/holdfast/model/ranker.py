@@ -27,7 +27,6 @@ among videos of like length, which takes length out of dwell (as in Zhan et al.,
 Pure functions over a dict of arrays: `init`, `rank`, `loss`, `with_bins`, `calibrated`.
 """
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -35,28 +34,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from holdfast.model.sizes import EPS, HEADS
+from holdfast.model.sizes import RankerShape as Shape
+
 Array = jax.Array
 Params = dict[str, Any]
 
-HEADS = ("long", "stay", "like", "share", "follow", "comment", "skip", "hide")  # A = 8; `stay` is a quantile, 0..1
 BASE_RATES = (0.3, 0.5, 0.02, 0.005, 0.005, 0.01, 0.3, 0.002)  # where the logits start
-EPS = 1e-6
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes. `width`: of states and candidates, d; `features`: F; `bins`: Q per feature; `members`: M in one trunk."""
-
-    width: int = 64
-    features: int = 32
-    bins: int = 8
-    heads: int = 2
-    hidden: int = 64
-    members: int = 4
-
-    def __post_init__(self) -> None:
-        assert self.width % self.heads == 0
-        assert min(self.width, self.features, self.bins, self.heads, self.hidden, self.members) > 0
 
 
 class Batch(NamedTuple):

@@ -9,7 +9,6 @@ the last whole release, bit for bit (`model.online`). A node that holds the whol
 
 from typing import Any
 
-import jax
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import Broken
 from holdfast.model import full
 from holdfast.model.full import FullModel
-from holdfast.model.online import TABLES
+from holdfast.model.sizes import TABLES, leaves, planted, shapes
 
 Array = NDArray[Any]
 
@@ -57,8 +56,8 @@ def dump(model: FullModel, base: tuple[str, FullModel] | None = None) -> bytes:
         if sum(r.size for r in moved.values()) <= CHANGE_MAX * sum(len(v) for v in tables.values()):
             digest = base[0]
             whole = {k: _Table(r.astype("<i4").tobytes(), _half(tables[k][r])) for k, r in moved.items()}
-    leaves = [np.asarray(leaf).astype("<f4").tobytes() for leaf in jax.tree.leaves(rest)]
-    return msgspec.msgpack.encode(_Blob(VERSION, digest, model.examples, whole, leaves))
+    single = [np.asarray(leaf).astype("<f4").tobytes() for leaf in leaves(rest)]
+    return msgspec.msgpack.encode(_Blob(VERSION, digest, model.examples, whole, single))
 
 
 def _half(values: Array) -> bytes:
@@ -82,16 +81,14 @@ def load(data: bytes, base: FullModel | None = None, size: full.Size = full.LIVE
     blob = _read(data)
     if bool(blob.base) != (base is not None):
         raise Broken("a change needs the release it builds upon, and a whole one none")
-    shapes = jax.eval_shape(lambda: full.begin(0, size))
-    tables, rest = _parts(FullModel(shapes, size))
-    leaves, tree = jax.tree.flatten(rest)
+    tables, rest = _parts(FullModel(shapes(size), size))
     try:
-        found = [np.frombuffer(raw, "<f4").reshape(leaf.shape) for raw, leaf in zip(blob.rest, leaves, strict=True)]
+        found = [np.frombuffer(raw, "<f4").reshape(shape) for raw, shape in zip(blob.rest, leaves(rest), strict=True)]
         held = _parts(base)[0] if base is not None else {}
-        net = {k: _table(blob.tables[k], held.get(k), tables[k].shape) for k in TABLES}
+        net = {k: _table(blob.tables[k], held.get(k), tables[k]) for k in TABLES}
     except (KeyError, ValueError, IndexError) as e:
         raise Broken(f"the network is not of this size: {e}") from e
-    other = jax.tree.unflatten(tree, found)
+    other = planted(rest, found)
     model = FullModel({"net": {**other["net"], **net}, "rank": other["rank"]}, size, blob.examples)
     if not model.finite() or blob.examples < 0:
         raise Broken("the network holds weights that are not numbers")

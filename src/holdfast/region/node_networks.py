@@ -1,9 +1,8 @@
 """The networks a node holds: the release that serves, the one under trial, and which of them serves whom.
 
-JAX is not imported until the first network arrives: a node without one starts as fast and as small as ever. A network
-is bound and compiled in a thread beside the old one and swapped in between two slates. Before it serves, its digest
-was checked by the fetch, its numbers are finite, and it must give the learner's own answer to a fixed question
-(`probe`).
+A network is bound in a thread beside the old one and swapped in between two slates; nothing is compiled, and JAX is not
+imported (`model.forward`). Before it serves, its digest was checked by the fetch, its numbers are finite, and it must
+give the learner's own answer to a fixed question (`probe`).
 """
 
 import os
@@ -114,14 +113,14 @@ def prepare(home: Home) -> None:
 
 
 def module() -> Any:
-    """Return `model.full`, importing JAX at the first call; for a thread."""
+    """Return `model.full`, imported when it is first needed."""
     from holdfast.model import full
 
     return full
 
 
 def load(blob: bytes, base: Any) -> "FullModel":
-    """Decode a network. Imports JAX; for a thread. Raises Broken."""
+    """Decode a network; for a thread. Raises Broken."""
     from holdfast.model import release
 
     return release.load(blob, base)
@@ -135,7 +134,7 @@ def base_of(blob: bytes) -> str:
 
 
 def warm(full: "Full", told: float | None) -> None:
-    """Compile and check a network; for a thread. Raises Broken if its answers are not the learner's."""
+    """Ready and check a network; for a thread. Raises Broken if its answers are not the learner's."""
     full.warm()
     said = full.probe()
     system.give_back_memory()
