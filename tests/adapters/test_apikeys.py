@@ -54,6 +54,20 @@ def test_a_team_has_keys_of_one_sort(tmp_path: Path) -> None:
     assert make(home, "acme", ("feed",), own=True)
 
 
+def test_a_teams_name_stays_its_own_when_its_last_key_is_revoked(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    first, second = make(home, "acme", ("items",), own=True), make(home, "acme", ("feed",), own=True)
+    revoke(home, first.split("_")[1])
+    revoke(home, make(home, "acme", ("feed",), own=True).split("_")[1])  # others are left: the name is in use
+    revoke(home, second.split("_")[1])
+    with pytest.raises(Refused, match="all revoked") as caught:
+        make(home, "acme", ("items",), own=True)
+    assert "--adopt" in caught.value.hint
+    with pytest.raises(Refused, match="or had"):
+        make(home, "acme", ("items",), own=False, adopt=True)
+    assert make(home, "acme", ("items",), own=True, adopt=True) and make(home, "acme", ("feed",), own=True)
+
+
 def test_keys_made_before_there_were_tenants_are_the_platforms(tmp_path: Path) -> None:
     home = Home(tmp_path)
     text = make(home, "old", ("items",))

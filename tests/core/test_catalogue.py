@@ -42,7 +42,7 @@ def _state(world: World) -> dict:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_entries(), max_size=25, unique_by=lambda e: (e.device, e.outbox)), st.integers(0, 10**6))
 def test_order_and_duplicates_change_nothing(entries, seed):
-    """But of one viewer's showings of one item soon after each other the one heard first warms it: of those, only one."""
+    """But of a viewer's showings of an item soon after each other the one heard first warms it: here there is one."""
     met = [(e.device, e.item) for e in entries if isinstance(e, View)]
     entries = [e for e in entries if not isinstance(e, View) or met.count((e.device, e.item)) == 1]
     straight, shuffled = World("US"), World("US")

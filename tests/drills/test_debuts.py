@@ -33,7 +33,8 @@ def test_a_peer_hears_later_and_nothing_of_what_was_under_way_when_a_region_is_l
 
 
 def test_an_audience_watches_learns_and_goes_on_at_the_other_region():
-    hour = Hour(World(3, [clip(3, "old", k) for k in range(120)]), 3, 30.0)
+    law = Jurisdiction(["us-east", "us-west"], 30.0, 3)
+    hour = Hour(World(3, [clip(3, "old", k) for k in range(120)]), 3, law)
     hour.at(BEGIN_US + MIN, "lose", 0)
     hour.go(BEGIN_US + 2 * MIN)
     gone, there = (hour.law.sites[name].world for name in ("us-east", "us-west"))

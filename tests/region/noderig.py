@@ -22,10 +22,10 @@ from holdfast.region.supervisor import Supervisor
 PROCESSES = ("log", "keeper", "node")
 
 
-def topology(regions: dict[str, str], rtt_ms: float = 0.0) -> Topology:
+def topology(regions: dict[str, str], rtt_ms: float = 0.0, **settings: Any) -> Topology:
     """Resolve a topology of `{name: jurisdiction}` on free ports."""
     rows = [Region(name=name, jurisdiction=law) for name, law in regions.items()]
-    return resolve(Topology(regions=rows, rtt_ms=rtt_ms), port=system.free_base("127.0.0.1", 60))
+    return resolve(Topology(regions=rows, rtt_ms=rtt_ms, **settings), port=system.free_base("127.0.0.1", 60))
 
 
 class Rig:
@@ -73,10 +73,12 @@ class Rig:
 
 
 @contextmanager
-def running(folder: Path, regions: dict[str, str], roles: tuple[str, ...] = PROCESSES) -> Iterator[Rig]:
+def running(
+    folder: Path, regions: dict[str, str], roles: tuple[str, ...] = PROCESSES, **settings: Any
+) -> Iterator[Rig]:
     """Run regions for as long as the block lasts; a folder that holds an installation goes on with its ports."""
     home = Home(folder)
-    rig = Rig(home, home.load() if home.topology_file.exists() else topology(regions), roles)
+    rig = Rig(home, home.load() if home.topology_file.exists() else topology(regions, **settings), roles)
     try:
         rig.start()
         yield rig

@@ -20,6 +20,7 @@ from holdfast.core.feed.shapes import SlateItem
 EAST = "us-east"
 ALL = ("items", "events", "feed", "rulings", "experiments")
 TAGS = ("folk", "jazz", "rock")
+ROOM = 200  # items that a team may have here
 
 
 def songs(mark: str, n: int = 18) -> list[dict[str, Any]]:
@@ -37,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rig(folder: Path) -> Iterator[Rig]:
-    with running(folder, {EAST: "US"}) as rig:
+    with running(folder, {EAST: "US"}, tenant_items=ROOM) as rig:
         yield rig
 
 
@@ -141,6 +142,16 @@ def test_rules_narrow_pin_and_bend_one_request(rig: Rig, keys: dict[str, str]) -
     assert wrong.status == 422
 
 
+def test_a_team_has_room_for_so_many_items(rig: Rig, keys: dict[str, str]) -> None:
+    more = {"items": [{"item": f"more-{i}"} for i in range(ROOM)]}
+    full = call(rig, EAST, "PUT", "/v1/items", more, bearer=keys["beta"])
+    assert (full.status, full.json["error"], full.json["index"]) == (409, "quota", ROOM - 18), full.body
+    assert "tenant_items" in full.json["hint"]
+    assert call(rig, EAST, "GET", "/v1/items/more-0", bearer=keys["beta"]).status == 404  # whole or not at all
+    again = call(rig, EAST, "PUT", "/v1/items", {"items": songs("beta")}, bearer=keys["beta"])
+    assert again.json["acked"] == 0
+
+
 def test_why_not_names_the_filter_or_the_place(rig: Rig, keys: dict[str, str]) -> None:
     key = keys["acme"]
 
@@ -196,6 +207,24 @@ def test_an_experiment_from_start_to_results(rig: Rig, keys: dict[str, str]) -> 
     assert {"folk"} not in tags
     bad = {**plan, "arms": [{"name": "a"}, {"name": "b", "weights": {"magic": 2}}]}
     assert call(rig, EAST, "PUT", "/v1/experiments/x", bad, bearer=key).json["field"] == "weights"
+
+
+def test_why_not_knows_the_viewers_arm(rig: Rig, keys: dict[str, str]) -> None:
+    key = keys["beta"]
+    plan = {"arms": [{"name": "as-is"}, {"name": "no-jazz", "rules": {"no_tags": ["jazz"]}}], "window_s": 3600}
+    assert call(rig, EAST, "PUT", "/v1/experiments/quiet", plan, bearer=key).status == 200
+
+    def said(viewer: str) -> str:
+        ask = {"viewer": viewer, "item": "song-1", "n": 50}
+        answer = call(rig, EAST, "POST", "/v1/feed/why-not", ask, bearer=key)
+        assert answer.status == 200, answer.body
+        return answer.json["filter"] or answer.json["state"]
+
+    for viewer in (f"arm-{k}" for k in range(12)):  # what it says is what the feed does
+        shown = "song-1" in {item["item"] for item in feed(rig, key, viewer)["items"]}
+        assert (said(viewer) == "rules") is not shown
+    assert {said(f"new-{k}") for k in range(12)} == {"offered", "rules"}
+    assert call(rig, EAST, "POST", "/v1/experiments/quiet/stop", {}, bearer=key).status == 200
 
 
 def test_the_sdk_reads_lists_and_reasons(rig: Rig, keys: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from holdfast.core.errors import Refused
 from holdfast.core.experiments import Trials
 from holdfast.core.feed.rules import Rules
 from holdfast.core.feed.shapes import FeedRequest
-from holdfast.region.node_trials import _arm, draw
+from holdfast.region.node_trials import _arm, _line, count_unread, draw
 
 CALM = Arm(name="calm", at_most="REGIONAL", weights={"heat": 250}, rules='{"no_tags": ["loud"]}')
 
@@ -57,6 +57,17 @@ def test_only_viewers_of_the_same_tenant_are_drawn_and_only_while_it_runs() -> N
     held = running.defined["acme:x"]
     running.define(msgspec.structs.replace(held, outbox=9, stamp=9, stopped=9))
     assert not draw(running, FeedRequest(), viewer, "acme")[1].arms
+
+
+def test_an_experiment_with_an_arm_of_a_newer_version_draws_nobody_and_is_counted() -> None:
+    as_is = Arm(name="as-is")
+    for odd in (Arm(name="new", rules='{"mood": "calm"}'), Arm(name="new", rules="{"), Arm(name="new", at_most="GOOD")):
+        held = trials("acme:old", "acme:x")
+        held.define(msgspec.structs.replace(held.defined["acme:x"], stamp=9, arms=[as_is, odd]))
+        drawn = [draw(held, FeedRequest(), f"acme:v{k}", "acme")[1].arms for k in range(30)]
+        assert all(arms.keys() == {"acme:old"} for arms in drawn)  # the other goes on, this one counts nobody
+        assert count_unread(held) == 1 and _line(held.defined["acme:x"]).unread == "new"
+        assert _line(held.defined["acme:old"]).unread == ""
 
 
 def test_rules_that_no_fold_would_read_are_refused_and_not_acknowledged() -> None:

@@ -7,7 +7,8 @@ of the file within a second, so that a revoked key stops working without a resta
 Viewers of a team live in the team's own name space: the viewer `anna` of team `acme` has the alias `acme:anna`, which
 no device's alias (`v-…`) and no other team can take. A key with `own` opens the team's own catalogue and no other
 (`core.tenants`); one without publishes into the platform's public catalogue. A team has keys of one sort only, since
-what its viewers did belongs to the one or the other.
+what its viewers did belongs to the one or the other. When its last key is revoked the name stays the team's, since its
+items and viewers are still there; `adopt` takes them over knowingly.
 """
 
 import hashlib
@@ -48,6 +49,7 @@ class ApiKey(msgspec.Struct, kw_only=True, frozen=True):
 
 class _File(msgspec.Struct):
     keys: list[ApiKey] = []
+    left: dict[str, bool] = {}  # teams without a key, and whether their catalogue is their own
 
 
 def _path(home: Home) -> Path:
@@ -56,30 +58,35 @@ def _path(home: Home) -> Path:
 
 def load(home: Home) -> list[ApiKey]:
     """Read the keys of an installation. Raises Refused if the file is damaged."""
+    return _read(home).keys
+
+
+def _read(home: Home) -> _File:
     path = _path(home)
     if not path.exists():
-        return []
+        return _File()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_File).keys
+        return msgspec.json.decode(path.read_bytes(), type=_File)
     except (OSError, msgspec.MsgspecError) as e:
         raise Refused(f"{path} cannot be read: {e}", field="keys", hint="restore it from a backup or delete it") from e
 
 
-def _save(home: Home, keys: list[ApiKey]) -> None:
+def _save(home: Home, file: _File) -> None:
     home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = _path(home).with_suffix(".part")
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "wb") as f:
-        f.write(msgspec.json.format(msgspec.json.encode(_File(keys)), indent=1))
+        f.write(msgspec.json.format(msgspec.json.encode(file), indent=1))
         f.flush()
         os.fsync(f.fileno())
     part.replace(_path(home))
 
 
-def make(home: Home, team: str, scopes: tuple[str, ...], *, own: bool = False) -> str:
+def make(home: Home, team: str, scopes: tuple[str, ...], *, own: bool = False, adopt: bool = False) -> str:
     """Make a key and return it: the only time it is ever shown. `own`: for the team's own catalogue.
 
-    Raises Refused on a bad team name or scope, or if the team has keys of the other sort.
+    Raises Refused on a bad team name or scope, if the team has or had keys of the other sort, and, unless `adopt`, if
+    the name is that of a team whose keys are all revoked.
     """
     if not TEAM.match(team):
         raise Refused(f"`{team}` is not a team name", field="team", hint="lower-case letters and digits, at most 16")
@@ -88,25 +95,34 @@ def make(home: Home, team: str, scopes: tuple[str, ...], *, own: bool = False) -
             raise Refused(f"`{scope}` is not a scope", field="scopes", hint=f"the scopes are: {', '.join(SCOPES)}")
     if not scopes:
         raise Refused("a key without a scope opens nothing", field="scopes", hint=HINT)
-    held = load(home)
-    if any(k.team == team and k.own != own for k in held):
+    file = _read(home)
+    sorts = {k.own for k in file.keys if k.team == team} or {file.left[name] for name in file.left if name == team}
+    if sorts - {own}:
         there = "the platform's catalogue" if own else "a catalogue of its own"
-        raise Refused(f"team `{team}` has keys for {there}", field="team", hint="take another name, or revoke those")
+        raise Refused(f"team `{team}` has keys for {there}, or had", field="team", hint="take another name")
+    if team in file.left and not adopt:
+        raise Refused(f"the keys of team `{team}` are all revoked; its items and viewers are still there", field="team",
+                      hint="take another name, or --adopt to take them over")  # fmt: skip
+    file.left.pop(team, None)
     ident, secret = secrets.token_hex(4), secrets.token_hex(32)
     entry = ApiKey(
         id=ident, team=team, scopes=tuple(dict.fromkeys(scopes)), made=int(time.time()), own=own,
         sha256=hashlib.sha256(secret.encode()).hexdigest(),
     )
-    _save(home, [*held, entry])
+    file.keys.append(entry)
+    _save(home, file)
     return f"hfk_{ident}_{secret}"
 
 
 def revoke(home: Home, ident: str) -> ApiKey:
-    """Revoke a key by its id. Raises Refused if there is none."""
-    keys = load(home)
-    for key in keys:
+    """Revoke a key by its id; the team's name stays its own. Raises Refused if there is none."""
+    file = _read(home)
+    for key in file.keys:
         if key.id == ident:
-            _save(home, [k for k in keys if k.id != ident])
+            file.keys.remove(key)
+            if all(k.team != key.team for k in file.keys):
+                file.left[key.team] = key.own
+            _save(home, file)
             return key
     raise Refused(f"no API key has the id `{ident}`", field="id", hint="holdfast keys show")
 

@@ -189,7 +189,7 @@ def keys_rotate(*, region: Region, dir: Dir = DIR) -> None:
 @api.command(name="make")
 def api_make(
     name: str, *scopes: Literal["items", "events", "feed", "rulings", "experiments"], platform: bool = False,
-    dir: Dir = DIR, json: Json = False,
+    adopt: bool = False, dir: Dir = DIR, json: Json = False,
 ) -> None:  # fmt: skip
     """Make an API key for a team; it is shown once.
 
@@ -197,10 +197,12 @@ def api_make(
     ----------
     platform
         the key publishes into the platform's own public catalogue, instead of one that is the team's alone.
+    adopt
+        take over the name of a team whose keys are all revoked, with its items and what its viewers did.
     """
     from holdfast.cli import people
 
-    people.api_make(dir.resolve(), name, list(scopes), platform, json)
+    people.api_make(dir.resolve(), name, list(scopes), platform, adopt, json)
 
 
 @api.command(name="revoke")
@@ -251,6 +253,24 @@ def bench_debuts(*, worlds: int = 1, json: Json = False) -> None:
     from holdfast.cli import figures
 
     figures.debuts(worlds, json)
+
+
+@bench.command(name="guard")
+def bench_guard(*, viewers: int = 600, warm: float = 5400.0, seed: int = 0, json: Json = False) -> None:
+    """What an hour on REGIONAL and an hour of bought clicks do to the network; what the gate says of bad ones.
+
+    Parameters
+    ----------
+    viewers
+        the audience beside the panel; one account in twenty is bought.
+    warm
+        seconds of virtual time before the first hour is looked at.
+    """
+    from holdfast.cli import figures
+
+    if viewers < 40 or warm < 0:
+        raise Refused("--viewers counts from 40, --warm from 0", field="viewers", hint="--viewers 600 --warm 5400")
+    figures.guard(viewers, warm, seed, json)
 
 
 @bench.command(name="context")

@@ -43,6 +43,12 @@ def debuts(worlds: int, json: bool) -> None:
     words.show(run(worlds, _say), json, title="debuts")
 
 
+def guard(viewers: int, warm_s: float, seed: int, json: bool) -> None:
+    from holdfast.drills.guard import run
+
+    words.show(run(viewers, warm_s, seed, _say), json, title="guard")
+
+
 def context(source: Path | None, limit: int, lag_s: float, seed: int, json: bool) -> None:
     from holdfast.drills.context import run
 

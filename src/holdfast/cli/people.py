@@ -53,7 +53,7 @@ def kept_key(home: Home, file: str, team: str, scopes: tuple[str, ...]) -> str:
     path = home.keys / file
     if path.exists():
         return path.read_text().strip()
-    key = apikeys.make(home, team, scopes)
+    key = apikeys.make(home, team, scopes, adopt=True)
     path.touch(mode=0o600)
     path.write_text(key)
     time.sleep(apikeys.RELOAD_S)  # nodes notice a new key within this
@@ -96,10 +96,10 @@ def keys_rotate(root: Path, region: str) -> None:
     words.out.print(f"{region} has new passwords; they hold from the next `holdfast up`", markup=False)
 
 
-def api_make(root: Path, team: str, scopes: list[str], platform: bool, json: bool) -> None:
+def api_make(root: Path, team: str, scopes: list[str], platform: bool, adopt: bool, json: bool) -> None:
     home = Home(root)
     home.load()
-    key = apikeys.make(home, team, tuple(scopes) or ("items", "events", "feed"), own=not platform)
+    key = apikeys.make(home, team, tuple(scopes) or ("items", "events", "feed"), own=not platform, adopt=adopt)
     if json:
         words.as_json({"team": team, "tenant": "" if platform else team, "key": key})
     else:

@@ -25,6 +25,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("host", "topology file", "127.0.0.1", "address of the control room and the links"),
     Setting("tail_bytes", "topology file", "67108864",
             "a chain's tail in the log server, bytes; older blocks close into segment files"),
+    Setting("tenant_items", "topology file", "200000", "items that one team may have in a catalogue of its own"),
     Setting("region.name", "topology file", "us-east, us-west, eu-west", "lower case, digits, hyphens"),
     Setting("region.jurisdiction", "topology file", "US, US, EU", "2–8 capitals; personal data stays within it"),
     Setting("region.host", "topology file", "127.0.0.1", "address the region listens on"),

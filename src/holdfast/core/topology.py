@@ -24,6 +24,7 @@ NAME = re.compile(r"^[a-z][a-z0-9-]{0,30}$")
 REGIONS_MAX = 16
 RTT_MS_MAX = 2000.0
 PORT_MAX = 65_535
+TENANT_ITEMS = 200_000  # items of one team: a fifth of what a node keeps in memory (catalogue.ITEMS_MAX)
 
 
 class Region(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +53,7 @@ class Topology(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     regions: list[Region] = []
     links: dict[str, int] = {}
     tail_bytes: int = 64 * 1024 * 1024  # a chain's tail in the log server; older blocks close into segments
+    tenant_items: int = TENANT_ITEMS
 
     def region(self, name: str) -> Region:
         """Return the region called `name`. Raises Refused if there is none."""
@@ -91,6 +93,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     port: int = 8400
     host: str = "127.0.0.1"
     tail_bytes: int = 64 * 1024 * 1024
+    tenant_items: int = TENANT_ITEMS
 
 
 def parse_toml(text: str, name: str = "the file") -> Topology:
@@ -100,7 +103,8 @@ def parse_toml(text: str, name: str = "the file") -> Topology:
         file = msgspec.convert(tomllib.loads(text), _File)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as e:
         raise Refused(f"{name} is not a topology: {e}", field="topology", hint=hint) from e
-    top = Topology(rtt_ms=file.rtt_ms, port=file.port, host=file.host, regions=file.region, tail_bytes=file.tail_bytes)
+    top = Topology(rtt_ms=file.rtt_ms, port=file.port, host=file.host, regions=file.region, tail_bytes=file.tail_bytes,
+                   tenant_items=file.tenant_items)  # fmt: skip
     check(top)
     return top
 
@@ -126,6 +130,9 @@ def check(top: Topology) -> None:
     if not 0 <= top.rtt_ms <= RTT_MS_MAX:
         bad = f"rtt_ms is {top.rtt_ms}, it must lie in 0..{RTT_MS_MAX:.0f}"
         raise Refused(bad, field="rtt_ms", hint="70 by default")
+    if top.tenant_items < 1:
+        raise Refused(f"tenant_items is {top.tenant_items}, it counts from 1", field="tenant_items",
+                      hint=f"{TENANT_ITEMS} by default")
     if not 1024 <= top.port <= 65000:
         raise Refused(f"port is {top.port}, it must lie in 1024..65000", field="port", hint="8400 by default")
 

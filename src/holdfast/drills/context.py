@@ -85,7 +85,8 @@ class Loss(Hour):
     """Half an hour of an audience; then a region is lost, and each of its viewers asks the other for a slate."""
 
     def __init__(self, seed: int, lag_s: float) -> None:
-        super().__init__(World(seed, [clip(seed, "old", k) for k in range(ESTABLISHED)]), seed, lag_s)
+        crowd = World(seed, [clip(seed, "old", k) for k in range(ESTABLISHED)])
+        super().__init__(crowd, seed, Jurisdiction(list(REGIONS), lag_s, seed))
         self.first = Asked()
 
     def run(self, say: Say) -> dict[str, Asked]:

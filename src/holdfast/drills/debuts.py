@@ -32,8 +32,8 @@ from holdfast.core.feed import debut
 from holdfast.core.feed.debut_book import DEBUT_VIEWS, QUALIFIED_MS
 from holdfast.core.feed.pipeline import Chosen, Result
 from holdfast.core.feed.shapes import ContextEvent, FeedRequest
-from holdfast.drills.hour import BEGIN_US, ESTABLISHED, Hour, Seat, clip
-from holdfast.drills.jurisdiction import S_US
+from holdfast.drills.hour import BEGIN_US, ESTABLISHED, REGIONS, Hour, Seat, clip
+from holdfast.drills.jurisdiction import S_US, Jurisdiction
 from holdfast.drills.world import Clip, Viewer, Watch, World
 
 LAG_S = 30.0
@@ -98,7 +98,7 @@ class Debuts(Hour):
 
     def __init__(self, seed: int, *, lose: bool) -> None:
         crowd = Crowd(seed, [clip(seed, "old", k) for k in range(ESTABLISHED)])
-        super().__init__(crowd, seed, LAG_S)
+        super().__init__(crowd, seed, Jurisdiction(list(REGIONS), LAG_S, seed))
         self.fresh = [clip(seed, "new", k) for k in range(NEW)]
         bad = self.rng.permutation(NEW)[: NEW // BAD_EVERY].tolist()
         crowd.bad = frozenset(self.fresh[k].item for k in bad)

@@ -70,18 +70,20 @@ def clip(seed: int, kind: str, k: int) -> Clip:
 class Hour:
     """One audience in two regions. What is looked at, and what happens besides, is a subclass's business."""
 
-    def __init__(self, crowd: World, seed: int, lag_s: float) -> None:
-        self.crowd, self.seed = crowd, seed
+    carries = True  # requests bring along what the device remembers
+
+    def __init__(self, crowd: World, seed: int, law: Jurisdiction, viewers: int = VIEWERS) -> None:
+        self.crowd, self.seed, self.law = crowd, seed, law
         self.rng = np.random.default_rng(seed)
-        self.law = Jurisdiction(list(REGIONS), lag_s, seed)
         self.law.advance(BEGIN_US)
+        regions = list(law.sites)
         for made in crowd.clips.values():
             self.publish(made, BEGIN_US - 3 * 86_400 * S_US)
-        self.seats = [Seat(self.viewer(k), REGIONS[k % len(REGIONS)]) for k in range(VIEWERS)]
+        self.seats = [Seat(self.viewer(k), regions[k % len(regions)]) for k in range(viewers)]
         self._agenda: list[tuple[int, int, str, int]] = []  # (when, order of entry, what, number)
         self._entered = 0
         present = SESSION_S / (SESSION_S + AWAY_S)
-        for k in range(VIEWERS):
+        for k in range(viewers):
             here = self.rng.random() < present
             self.at(BEGIN_US + int(self.rng.exponential(10.0 if here else AWAY_S) * S_US), "turn", k)
 
@@ -92,12 +94,13 @@ class Hour:
 
     def go(self, until_us: int) -> None:
         """Let the hour pass until `until_us`."""
-        for when in range(BEGIN_US, until_us, LEARN_EVERY_S * S_US):
+        for when in range(self.law.now_us, until_us, LEARN_EVERY_S * S_US):
             self.at(when, "learn")
         while self._agenda and self._agenda[0][0] < until_us:
             now_us, _, what, k = heapq.heappop(self._agenda)
             self.law.advance(now_us)
             getattr(self, what)(k)
+        self.law.advance(until_us)
 
     def viewer(self, k: int) -> Viewer:
         """Return viewer number k."""
@@ -151,7 +154,8 @@ class Hour:
             seat.left.clear()
             return self.at(now + int(self.rng.exponential(AWAY_S) * S_US), "turn", k)
         if not seat.left:
-            result = self.law.serve(seat.region, seat.viewer.name, seat.request(f"{k}-{now}", now))
+            asked = seat.request(f"{k}-{now}", now, carries=self.carries)
+            result = self.law.serve(seat.region, seat.viewer.name, asked)
             seat.slate = result.viewer.slate
             seat.left.extend(enumerate(result.chosen))
             self.asked(seat, result)

@@ -45,6 +45,7 @@ Array = NDArray[Any]
 
 SECOND = 1_000_000
 SETTLE_US = 4 * SECOND  # a like comes within seconds of the view or mostly not at all
+JUDGED_US = 30 * SECOND  # after the last view so far, a held-out slate is a question: a first release must not wait
 LATE_US = 600 * SECOND  # the stated window: what comes after it teaches nothing
 SLATES_MAX = 20_000  # waiting at once; the oldest go
 VIEWERS_MAX = 500_000  # whose rates are remembered; then all begin anew
@@ -74,7 +75,10 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A settled showing, for whoever compares releases: was it long, and how often this viewer's were before."""
+    """A showing, for whoever compares releases: was it long, and how often this viewer's were before.
+
+    Told at once: a like may follow within seconds and waits for that (SETTLE_US), how long was watched is known.
+    """
 
     stamp: int
     viewer: str
@@ -96,6 +100,8 @@ class _Slate:
     dwell: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])  # row -> (dwell, duration)
     did: dict[int, set[str]] = field(default_factory=dict[int, set[str]])  # row -> like, share, follow, skip, hide
     taught: set[int] = field(default_factory=set[int])  # rows
+    viewed: int = 0  # stamp of the newest view
+    asked: bool = False  # a held-out slate: is it a question by now?
 
 
 class Stay:
@@ -117,7 +123,8 @@ class Stay:
 class Examples:
     """Joins slates with outcomes while a world folds. `take` each entry before the world does.
 
-    `units` holds what has settled since it was last emptied, `outcomes` likewise; `judged` the newest held-out slates.
+    `units` holds what has settled since it was last emptied, `outcomes` what was shown; `judged` the newest held-out
+    slates.
     """
 
     def __init__(self, world: World) -> None:
@@ -130,7 +137,7 @@ class Examples:
         self.agreed = [0, 0]  # slates whose history here was the one served, of those that say
         self._slates: OrderedDict[str, _Slate] = OrderedDict()
         self._last: dict[str, deque[str]] = {}  # viewer -> newest slates
-        self._due: list[tuple[int, int, str, int]] = []  # heap: (when, number, slate, row)
+        self._due: list[tuple[int, int, str, int]] = []  # heap: (when, number, slate, row, or −1: the slate itself)
         self._number = 0
         self._stay = Stay()
         self._rates: dict[str, list[float]] = {}  # viewer -> [long, shown], fading
@@ -206,7 +213,12 @@ class Examples:
             last.remove(name)
         if last is not None and not last:
             del self._last[slate.viewer]
-        if slate.held and slate.dwell and not self.allowance.spent(slate.viewer):
+        self._ask(slate)
+
+    def _ask(self, slate: _Slate) -> None:
+        """Make a held-out slate a question to judge by, once."""
+        if slate.held and slate.dwell and not slate.asked and not self.allowance.spent(slate.viewer):
+            slate.asked = True
             at = np.array([i for i, row in enumerate(slate.rows.tolist()) if row in slate.dwell])
             long = np.array([is_long(*slate.dwell[row]) for row in slate.rows[at].tolist()])
             heat = slate.fixed[at, signals.NAMES.index("heat")].astype(np.float32)
@@ -216,12 +228,28 @@ class Examples:
         slate, row = self._slates.get(entry.slate), self.world.catalogue.items.of.get(entry.item, -1)
         if slate is None or slate.viewer != entry.device or row not in slate.rows or row in slate.taught:
             return
-        held = slate.dwell.get(row)
-        if held is None:
-            self._number += 1
-            heappush(self._due, (entry.stamp + SETTLE_US, self._number, entry.slate, row))
-        if held is None or entry.dwell_ms > held[0]:
-            slate.dwell[row] = (entry.dwell_ms, entry.duration_ms)
+        slate.viewed = max(slate.viewed, entry.stamp)
+        before = slate.dwell.get(row, (-1, 0))[0]
+        more_ms = entry.dwell_ms - max(before, 0)
+        if entry.dwell_ms <= before or not self.allowance.grants(slate.viewer, more_ms, self.now_us):
+            return
+        slate.dwell[row] = (entry.dwell_ms, entry.duration_ms)
+        if before < 0:
+            self._tell(slate, is_long(entry.dwell_ms, entry.duration_ms))
+            self._wait(entry.stamp + SETTLE_US, entry.slate, row)
+            if slate.held:
+                self._wait(entry.stamp + JUDGED_US, entry.slate, -1)
+
+    def _tell(self, slate: _Slate, long: bool) -> None:
+        if len(self._rates) > VIEWERS_MAX:
+            self._rates.clear()
+        rate = self._rates.setdefault(slate.viewer, [1.0, 3.0])
+        self.outcomes.append(Outcome(slate.stamp, slate.viewer, slate.release, long, rate[0] / rate[1]))
+        rate[0], rate[1] = 0.98 * rate[0] + long, 0.98 * rate[1] + 1.0
+
+    def _wait(self, until: int, slate: str, row: int) -> None:
+        self._number += 1
+        heappush(self._due, (until, self._number, slate, row))
 
     def _act(self, entry: Like | Share | Skip | Hide, what: str, name: str) -> None:
         row = self.world.catalogue.items.of.get(entry.item, -1)
@@ -245,7 +273,7 @@ class Examples:
         if what in acts:
             return
         acts.add(what)
-        if row in slate.taught and not slate.held and not self.allowance.spent(slate.viewer):  # late: teach the act alone
+        if row in slate.taught and not slate.held and not self.allowance.spent(slate.viewer):  # late: taught alone
             labels = np.zeros((1, len(HEADS)), np.float32)
             labels[0, HEAD[what]] = 1.0
             self._emit(slate, np.flatnonzero(slate.rows == row)[:1], labels, labels * slate.share)
@@ -257,7 +285,9 @@ class Examples:
         while self._due and self._due[0][0] <= self.now_us:
             due, _, name, row = heappop(self._due)
             slate = self._slates.get(name)
-            if slate is not None and row in slate.dwell and row not in slate.taught:
+            if slate is not None and row < 0 and slate.viewed + JUDGED_US <= due:
+                self._ask(slate)
+            elif slate is not None and row in slate.dwell and row not in slate.taught:
                 ready.setdefault(name, []).append(row)
                 slate.taught.add(row)
                 self.learned_to = max(self.learned_to, due - SETTLE_US)
@@ -267,29 +297,21 @@ class Examples:
     def _teach(self, slate: _Slate, rows: list[int]) -> None:
         at, labels, weights = [], [], []
         for row in rows:
-            dwell_ms, duration_ms = slate.dwell[row]
-            long = is_long(dwell_ms, duration_ms)
-            if len(self._rates) > VIEWERS_MAX:
-                self._rates.clear()
-            if not self.allowance.grants(slate.viewer, dwell_ms, self.now_us):
-                continue
-            rate = self._rates.setdefault(slate.viewer, [1.0, 3.0])
-            self.outcomes.append(Outcome(slate.stamp, slate.viewer, slate.release, long, rate[0] / rate[1]))
-            rate[0], rate[1] = 0.98 * rate[0] + long, 0.98 * rate[1] + 1.0
             if slate.held:
                 continue
+            dwell_ms, duration_ms = slate.dwell[row]
             at.append(int(np.flatnonzero(slate.rows == row)[0]))
-            labels.append(self._labels(slate.did.get(row, set()), long, dwell_ms, duration_ms))
+            labels.append(self._labels(slate.did.get(row, set()), dwell_ms, duration_ms))
             weights.append(HEARD * slate.share * (ZERO_SHARE if dwell_ms == 0 else 1.0))
         for first in range(0, len(at), SHOWN_MAX):
             cut = slice(first, first + SHOWN_MAX)
             self._emit(slate, np.array(at[cut]), np.stack(labels[cut]), np.stack(weights[cut]))
 
-    def _labels(self, did: set[str], long: bool, dwell_ms: int, duration_ms: int) -> Array:
+    def _labels(self, did: set[str], dwell_ms: int, duration_ms: int) -> Array:
         out = np.zeros(len(HEADS), np.float32)
         for act in did:
             out[HEAD[act]] = 1.0
-        out[HEAD["long"]] = long
+        out[HEAD["long"]] = is_long(dwell_ms, duration_ms)
         out[HEAD["stay"]] = self._stay.quantile(dwell_ms, duration_ms)
         if is_glance(dwell_ms, duration_ms):
             out[HEAD["skip"]] = 1.0

@@ -16,6 +16,7 @@ from holdfast.region.node_feed import NodeFeed
 from holdfast.region.node_follow import Follower
 from holdfast.region.node_shelf import NodeShelf
 from holdfast.region.node_state import RATE_WINDOW_S, State, quantile
+from holdfast.region.node_trials import count_unread
 
 PEER_EVERY_S = 1.0
 REACHABLE_S = 3.0  # a peer that has not answered for this long is called unreachable
@@ -86,7 +87,8 @@ class NodeFigures:
                 "known": int(live.sum()), "allowed": int((c.allowed() & ours).sum()),
                 "waiting": int((live & (verdict == STRICTNESS["ask"])).sum()),
             },
-            counters={**dict.fromkeys(COUNTERS, 0), **st.tally.total, "duplicates": st.world.duplicates},
+            counters={**dict.fromkeys(COUNTERS, 0), **st.tally.total, "duplicates": st.world.duplicates,
+                      "experiments_unread": count_unread(st.world.trials)},
             rates={
                 "slates_per_s": st.tally.lately("slates", now_s) / RATE_WINDOW_S,
                 "entries_per_s": st.tally.lately("entries", now_s) / RATE_WINDOW_S,

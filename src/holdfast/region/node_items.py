@@ -6,10 +6,13 @@ shown, by a ruling this region holds. The region's own shelf stands in while its
 
 import asyncio
 
+import numpy as np
+
 from holdfast.adapters.http import shapes as s
 from holdfast.adapters.http.ports import ANYONE, Caller
 from holdfast.adapters.http.wire import Misfit
 from holdfast.core import policy
+from holdfast.core.catalogue import ITEMS_MAX
 from holdfast.core.classes import Class
 from holdfast.core.entries import Media, Publication, Ruling, encode
 from holdfast.core.errors import Refused
@@ -44,6 +47,7 @@ class NodeCatalogue:
         publications: list[Publication] = []
         rulings: list[Ruling] = []
         verdicts: list[s.ItemVerdict] = []
+        room = self._room(caller.tenant)
         for i, item in enumerate(items):
             if i % STRIDE == STRIDE - 1:
                 await asyncio.sleep(0)  # let slates pass
@@ -53,6 +57,11 @@ class NodeCatalogue:
             if held is not None and same(item, held) and case.verdict() != UNKNOWN:
                 verdicts.append(s.ItemVerdict(item=own, verdict=case.verdict(), reasons=case.reasons()))
                 continue
+            room -= held is None
+            if room < 0:
+                raise Misfit(f"a team may have {self._state.top.tenant_items} items here, and `{own}` is one more",
+                             field="item", index=i, code="quota", hint="reuse names of items that are gone, or ask the "
+                             "operator for more: `tenant_items` in the topology file")  # fmt: skip
             new = Publication(
                 **self._state.stamp(),  # type: ignore[arg-type]
                 item=item.item, creator=item.creator, caption=item.caption, tags=item.tags,
@@ -74,6 +83,14 @@ class NodeCatalogue:
             await self._state.folds(await self._appender.put(Class.PUBLIC, encode(publications)))
             await self._state.folds(await self._appender.put(Class.RULINGS, encode(rulings)))
         return s.ItemsTaken(acked=len(publications), items=verdicts)
+
+    def _room(self, tenant: str) -> int:
+        """How many more items a tenant may have; the platform's own have no quota."""
+        c = self._state.world.catalogue
+        if not tenant:
+            return ITEMS_MAX
+        held = np.count_nonzero(c.of_tenant(tenant) & (c.published[: c.n] > 0))
+        return self._state.top.tenant_items - int(held)
 
     def _publication(self, item: str) -> Publication | None:
         c = self._state.world.catalogue

@@ -17,6 +17,7 @@ from holdfast.region.node_feed import NodeFeed, viewer_of
 from holdfast.region.node_items import full
 from holdfast.region.node_state import State
 from holdfast.region.node_teams import inward, shown
+from holdfast.region.node_trials import draw
 
 TREND, LIKE = "trending", "similar"
 
@@ -57,7 +58,9 @@ class NodeLists:
         state = self._state
         state.need_folds()
         ask = FeedRequest(**{name: getattr(request, name) for name in FeedRequest.__struct_fields__})
-        query = Query(viewer_of(ask, caller), inward(ask, caller.tenant), caller.tenant)
+        viewer = viewer_of(ask, caller)
+        asked, trial = draw(state.world.trials, inward(ask, caller.tenant), viewer, caller.tenant)
+        query = Query(viewer, asked, caller.tenant, trial)
         results: list[Result] = []
 
         def run(query: Query) -> Result:

@@ -39,6 +39,7 @@ def draw(trials: Trials, request: FeedRequest, viewer: str, tenant: str) -> tupl
     running = trials.running(tenant) if trials.defined and viewer else []
     if not running:
         return request, NO_TRIAL
+    running = [experiment for experiment in running if not unread(experiment)]
     arms: dict[str, str] = {}
     factors: dict[str, float] = {}
     for experiment in running:
@@ -50,6 +51,29 @@ def draw(trials: Trials, request: FeedRequest, viewer: str, tenant: str) -> tupl
         if arm.rules and request.rules is None:
             request = msgspec.structs.replace(request, rules=_rules(arm.rules))
     return request, Trial(arms, factors)
+
+
+def unread(experiment: Experiment) -> str:
+    """Return the arm that this version cannot read, "" if it reads all.
+
+    An arm written by a newer version may name a rung or a rule that is not known here. Then nobody is drawn here, for
+    any arm: to serve some of them would count viewers under an arm that they did not get.
+    """
+    return next((arm.name for arm in experiment.arms if not _known(arm.at_most, arm.rules)), "")
+
+
+@lru_cache(maxsize=1024)
+def _known(at_most: str, rules: str) -> bool:
+    try:
+        _rules(rules or "{}")
+    except msgspec.MsgspecError:
+        return False
+    return not at_most or at_most in Rung.__members__
+
+
+def count_unread(trials: Trials) -> int:
+    """Return how many running experiments are not served here."""
+    return sum(not e.stopped and bool(unread(e)) for e in trials.defined.values())
 
 
 @lru_cache(maxsize=256)
@@ -151,13 +175,14 @@ def _arm(plan: team.ArmPlan) -> Arm:
 def _line(e: Experiment) -> team.ExperimentLine:
     arms = [
         team.ArmPlan(
-            name=arm.name, share=arm.share, at_most=arm.at_most or None,  # type: ignore[arg-type]
+            name=arm.name, share=arm.share,
+            at_most=arm.at_most if arm.at_most in Rung.__members__ else None,  # type: ignore[arg-type]
             weights={part: percent / 100 for part, percent in arm.weights.items()},
-            rules=_rules(arm.rules) if arm.rules else None,
+            rules=_rules(arm.rules) if arm.rules and _known("", arm.rules) else None,
         )
         for arm in e.arms
     ]  # fmt: skip
     return team.ExperimentLine(
         name=outer(e.name), arms=arms, outcome=e.outcome, window_s=e.window_s, effect=e.effect_ppm / 1e6,
-        stopped=e.stopped,
+        stopped=e.stopped, unread=unread(e),
     )  # fmt: skip

@@ -60,7 +60,10 @@ class ExperimentPlan(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ExperimentLine(msgspec.Struct, kw_only=True):
-    """An experiment as it is defined. `stopped`: when, µs since 1970; 0 while it runs."""
+    """An experiment as it is defined. `stopped`: when, µs since 1970; 0 while it runs.
+
+    `unread`: an arm that this region's version cannot read, so that it draws nobody.
+    """
 
     name: str
     arms: list[ArmPlan]
@@ -68,6 +71,7 @@ class ExperimentLine(msgspec.Struct, kw_only=True):
     window_s: int
     effect: float
     stopped: int
+    unread: str = ""
 
 
 class Experiments(msgspec.Struct):

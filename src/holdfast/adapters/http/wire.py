@@ -31,6 +31,7 @@ STATUS_OF_CODE = {
     "missing": 404,
     "method": 405,
     "conflict": 409,
+    "quota": 409,  # all of it is taken
     "offset": 409,
     "large": 413,
     "range": 416,

@@ -12,7 +12,7 @@ A slate also heeds spacing and chance, so "ranked" tells the place, not a promis
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -75,7 +75,7 @@ def why_not(item: str, query: Query, world: World, now_us: int, run: Callable[[Q
     if rules is not None and not admits(rules, c, query.tenant)[row]:
         return WhyNot("filtered", f"Not offered: {FILTER_WORDS['rules']}.", "rules")
     n = query.ask.n
-    result = run(Query(query.viewer, msgspec.structs.replace(query.ask, n=LOOK), query.tenant))
+    result = run(replace(query, ask=msgspec.structs.replace(query.ask, n=LOOK)))
     for name, rows in result.removed.items():
         if row in rows:
             return WhyNot("filtered", f"Not offered: {FILTER_WORDS.get(name, name)}.", name)
