@@ -5,22 +5,30 @@ come back, and those are named. The oracle is plain: a block is damaged if its b
 import asyncio
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from keeper_world import World, view
 
+from holdfast.adapters.home import Home
+from holdfast.adapters.log import LogClient
 from holdfast.adapters.log_files import keep_before, read, set_aside
 from holdfast.adapters.log_streams import stream_name
+from holdfast.adapters.system import free_base
 from holdfast.core.chain import unseal
 from holdfast.core.classes import Class
+from holdfast.core.errors import Degraded
 from holdfast.core.log.continuity import Key, Link, check_next
 from holdfast.core.log.ranges import normal
+from holdfast.core.topology import Region, Topology, resolve
+from holdfast.region.supervisor import Supervisor
 
 P = Class.PERSONAL
 EU = "eu-west"
 Messages = dict[int, bytes]
+T = TypeVar("T")
 
 
 def folder(w: World, key: Key) -> Path:
@@ -244,6 +252,42 @@ def test_a_log_server_that_dies_under_a_living_keeper_is_salvaged_as_well(tmp_pa
             await w.until(lambda: not set_aside(region), 60, "a sound round puts the copies away")
 
     asyncio.run(run())
+
+
+def test_under_the_supervisor_a_region_without_peers_is_whole_again_but_for_the_bit(tmp_path: Path) -> None:
+    async def run() -> None:
+        alone = Topology(regions=[Region(name=EU, jurisdiction="EU")], rtt_ms=0)
+        home = Home(tmp_path)
+        async with Supervisor(home, resolve(alone, free_base("127.0.0.1", 60)), roles=("log", "keeper")) as s:
+            await s.start()
+            client = await LogClient.open(home, EU)
+            for k in range(1, 25):
+                acked = await patient(lambda k=k: client.append(P, [view(k, item=f"clip-{k:04}")]))
+            s.cut(EU, "refuse")
+            (blk,) = (p for p in home.region(EU).rglob("HF_personal*/msgs/*.blk") if p.stat().st_size)
+            data = bytearray(blk.read_bytes())
+            data[data.index(b"clip-0012")] ^= 1
+            blk.write_bytes(data)
+            await s.restore(EU)
+            while True:
+                heads = (await patient(lambda: client.heads(P))).chains["personal/eu-west"]
+                head = next(h for h in heads if h.epoch == acked.epoch)
+                if head.lost and not head.missing:
+                    break
+                await asyncio.sleep(0.1)
+            assert (head.last, head.lost) == (24, [(12, 12)])
+            await client.close()
+
+    asyncio.run(asyncio.wait_for(run(), 90))
+
+
+async def patient(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer; the test's deadline is the bound."""
+    while True:
+        try:
+            return await ask()
+        except Degraded:
+            await asyncio.sleep(0.1)
 
 
 def test_what_the_region_never_signed_does_not_enter(tmp_path: Path) -> None:
