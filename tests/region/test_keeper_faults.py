@@ -9,6 +9,7 @@ from pathlib import Path
 from keeper_world import World, view
 
 from holdfast.adapters.log import LogClient
+from holdfast.adapters.log_streams import REQUEST_S
 from holdfast.core.asks import Acked, Have
 from holdfast.core.classes import Class
 from holdfast.core.errors import Degraded
@@ -42,6 +43,26 @@ async def pour(client: LogClient, acked: dict[int, Acked], stop: asyncio.Event, 
                     await asyncio.sleep(0.05)
 
     await asyncio.gather(*(one() for _ in range(16)))
+
+
+def test_a_log_server_too_slow_to_begin_an_epoch_is_waited_for(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with World(tmp_path, eu_west="EU") as w:
+            await w.start()
+            keeper, _, task = w.keepers["eu-west"]
+            client = await w.client("eu-west")
+            before = await client.append(P, [view(1)])
+            w.nats["eu-west"].send_signal(signal.SIGSTOP)
+            keeper.sealers[P].reopen("0123456789ab")
+            await asyncio.sleep(REQUEST_S + 2)  # the stream's making times out, and the connection is given up
+            assert not task.done(), "a keeper that ends would come back to a server that is busier still"
+            w.nats["eu-west"].send_signal(signal.SIGCONT)
+            after = await client.append(P, [view(2)], timeout_s=30)
+            assert before.epoch != after.epoch == "0123456789ab"
+            assert {k for _, k in await w.entries("eu-west", P)} == {1, 2}
+            await client.close()
+
+    asyncio.run(run())
 
 
 def test_kill_9_of_the_log_server_in_mid_publish_loses_nothing_acknowledged(tmp_path: Path) -> None:

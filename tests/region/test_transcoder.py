@@ -46,10 +46,12 @@ def transcoding(world: World, region: str):
     child = subprocess.Popen([sys.executable, "-c", CODE, region, str(world.home.root)], stderr=log)
     try:
         yield child
-    finally:
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)
-            assert child.wait(20) == 0, "told to stop, it stops in order"
+            assert child.wait(60) == 0, "told to stop, it stops in order"
+    finally:
+        child.kill()
+        child.wait()
 
 
 async def upload(world: World, region: str, data: bytes, caption: str = "Tide out", key: str = "") -> str:
@@ -175,8 +177,8 @@ def test_killed_in_mid_work_it_publishes_once(tmp_path: Path) -> None:
             await world.start()
             ident = await upload(world, "us-east", clip(10, size=(360, 640)))
             with transcoding(world, "us-east") as child:
-                await world.until(lambda: files(world, "us-east").tries(ident) == 1, 20, "work has begun")
-                await world.until(lambda: decoders(world), 20, "the decoder runs")
+                await world.until(lambda: files(world, "us-east").tries(ident) == 1, 60, "work has begun")
+                await world.until(lambda: decoders(world), 60, "the decoder runs")
                 child.kill()
                 child.wait()
             await world.until(lambda: not decoders(world), 30, "the decoder went with it")

@@ -43,7 +43,7 @@ from holdfast.region.keeper_salvage import Salvage
 from holdfast.region.keeper_scrub import Scrubber
 from holdfast.region.keeper_seal import STARTING, Sealer
 from holdfast.region.keeper_serve import Server
-from holdfast.region.keeper_store import Store
+from holdfast.region.keeper_store import Copy, Store
 from holdfast.region.keeper_take import Intake
 
 GROUP = "keeper"
@@ -134,7 +134,7 @@ class Keeper:
             self._background(self.peers.connect(peer))
         self._background(self._replies.run())
         await self._client.serve("hf.ask.*.*", GROUP, self._asked, self._replies)  # peers that start now wait for us
-        found = await asyncio.gather(*(choose(cls, self.region, self.store, self.peers, clean) for cls in Class))
+        found = await asyncio.gather(*(self._choose(cls, clean) for cls in Class))
         for cls, copy in zip(Class, found, strict=True):
             sealer = Sealer(cls, self.region, self.store, self._sign, self._clock)
             self.sealers[cls] = sealer
@@ -190,6 +190,15 @@ class Keeper:
             text = f"{key.chain}, epoch {key.epoch}: blocks {ranges.say(bad)} are damaged or absent here"
             self.incident("damage", text)
         return report.clean
+
+    async def _choose(self, cls: Class, clean: bool) -> Copy | None:
+        """The epoch to go on with, None if a new one must be opened; a log server too slow to answer is asked again."""
+        while True:
+            try:
+                return await choose(cls, self.region, self.store, self.peers, clean)
+            except Degraded as e:
+                self._say("warning", f"the choice of an epoch waits for the log server: {e}")
+                await asyncio.sleep(STAND_BY_EVERY_S)
 
     def _background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -15,11 +15,13 @@ from holdfast.core import asks
 from holdfast.core.asks import Acked, Failed
 from holdfast.core.chain import BLOCK_BYTES_MAX, ENTRIES_PER_BLOCK_MAX, Block, Sign, digest_of, seal
 from holdfast.core.classes import Class, chain_id
+from holdfast.core.errors import Degraded
 from holdfast.core.hlc import Hlc
 from holdfast.core.log.continuity import Key, Link
 from holdfast.region.keeper_store import Copy, Store
 
 LINGER_S = 0.003  # entries gather this long while another block is on its way
+OPEN_AGAIN_S = 0.2  # a stream that could not be made is asked for again
 QUEUE_BYTES_MAX = 32_000_000  # about ten seconds at full load; older clients have given up by then
 
 Reply = Callable[[bytes], None]
@@ -72,13 +74,21 @@ class Sealer:
         self._more.set()
 
     async def run(self, now_us: Callable[[], int], sealing: set[Key]) -> None:
-        """Seal for ever, keeping the epoch being written in `sealing`. Raises Broken when it cannot be written."""
+        """Seal for ever, keeping the epoch being written in `sealing`. Raises Broken when it cannot be written.
+
+        A log server too slow to make a stream is waited for: a keeper that ended instead would come back to a server
+        that is busier still.
+        """
         if self.copy is not None:
             sealing.add(self.copy.key)
         while True:
             await self._more.wait()
             if self._next_epoch:
-                await self._open(self._next_epoch, sealing)
+                try:
+                    await self._open(self._next_epoch, sealing)
+                except Degraded:
+                    await asyncio.sleep(OPEN_AGAIN_S)
+                    continue
             copy = self.copy
             if copy is None or not self._queue:
                 self._more.clear()
