@@ -9,7 +9,7 @@ from holdfast.core.entries import Follow, Like, Skip, View
 from holdfast.core.feed.ladder import Rung
 from holdfast.model import examples, ranker, signals
 from holdfast.model.allowance import HOUR_US, SHOWINGS_MAX, Allowance
-from holdfast.model.examples import HEAD, LATE_US, SETTLE_US, Stay
+from holdfast.model.examples import HEAD, JUDGED_US, LATE_US, SETTLE_US, Stay
 
 
 @pytest.fixture
@@ -129,6 +129,32 @@ def test_a_held_out_slate_is_judged_by_and_never_trained_on(town: Town) -> None:
     assert not list(town.examples.emptied())
     (example,) = town.examples.judged
     assert example.long.tolist() == [True, False] and example.telling and example.fixed is not None
+
+
+def test_a_held_out_slate_is_a_question_soon_after_its_last_view_and_only_once(town: Town) -> None:
+    """A viewer who does not come back is told apart too: the first release waits for such questions."""
+    slate = served(town, held=True)
+    view(town, slate, 0)
+    pass_time(town, JUDGED_US - 1_000_000)
+    view(town, slate, 1, 300)
+    pass_time(town, 2_000_000)
+    assert not town.examples.judged, "the viewer is still watching"
+    pass_time(town, JUDGED_US)
+    view(town, slate, 2)
+    pass_time(town, LATE_US + 1)
+    served(town, "other")
+    (example,) = town.examples.judged
+    assert example.long.tolist() == [True, False] and not list(town.examples.emptied())
+
+
+def test_what_was_shown_is_told_at_once_and_each_showing_once(town: Town) -> None:
+    slate = served(town)
+    view(town, slate, 0)
+    view(town, slate, 0, 12_000)
+    view(town, slate, 1, 300)
+    assert [o.long for o in town.examples.outcomes] == [True, False] and not town.examples.units
+    pass_time(town)
+    assert len(town.examples.outcomes) == 2 and sum(len(u.rows) for u in town.examples.emptied()) == 2
 
 
 def test_a_scripts_clicks_stop_counting(town: Town) -> None:

@@ -108,9 +108,9 @@ def test_too_few_slates_are_a_no_and_the_first_must_not_look_worse() -> None:
 # -- the rollout ---------------------------------------------------------------------------------------------------
 
 
-def step(sha: str, verdict: str, stamp: int, share_ppm: int = 0) -> Rollout:
+def step(sha: str, verdict: str, stamp: int, share_ppm: int = 0, figures: dict[str, float] | None = None) -> Rollout:
     return Rollout(device="learner", outbox=stamp, stamp=stamp, rung="FULL", sha=sha, verdict=verdict,
-                   share_ppm=share_ppm)  # fmt: skip
+                   share_ppm=share_ppm, figures=figures or {})  # fmt: skip
 
 
 def made(sha: str, stamp: int) -> Release:
@@ -189,10 +189,27 @@ def test_a_trial_widens_by_what_is_counted_and_not_before() -> None:
     trial.see(outcomes(COUNTED, 0.45, GOOD, 12, dice))
     first = trial.step(at)
     assert (first.verdict, first.share_ppm) == ("widen", SHARES_PPM[1])
-    at.hear(step(GOOD, "widen", 20, SHARES_PPM[1]))
+    at.hear(step(GOOD, "widen", 20, SHARES_PPM[1], first.figures))
     assert trial.step(at).verdict == ""  # nothing counted at this share yet
     trial.see(outcomes(COUNTED, 0.45, GOOD, 21, dice))
     assert trial.step(at).verdict == "serve"
+
+
+def test_a_successor_goes_on_from_a_learner_whose_clock_ran_ahead() -> None:
+    dice, ahead = np.random.default_rng(3), 3_600_000_000
+    at = line(made(SERVING, 1), step(SERVING, "serve", 2, 1_000_000), made(GOOD, ahead),
+              step(GOOD, "canary", ahead + 1, SHARES_PPM[0]))  # fmt: skip
+    trial = Trial()
+    trial.see(outcomes(COUNTED, 0.45, GOOD, 11, dice) + outcomes(300, 0.4, SERVING, 11, dice))  # by viewers' clocks
+    found = trial.step(at)
+    assert found.verdict == "widen"
+    assert at.hear(step(GOOD, found.verdict, at.since + 1, found.share_ppm, found.figures))
+    trial.see(outcomes(COUNTED, 0.45, GOOD, 12, dice))
+    assert trial.step(at).verdict == "serve" and at.hear(step(GOOD, "serve", at.since + 1, 1_000_000))
+    at.hear(made(BAD, 13))
+    at.hear(step(GOOD, "rollback", at.since + 1))
+    assert at.hear(step(BAD, "canary", at.since + 1, SHARES_PPM[0]))
+    assert BAD in at.releases and at.trial == BAD, "a release by a clock behind is not forgotten before its canary"
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.25])

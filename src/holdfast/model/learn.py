@@ -221,11 +221,10 @@ class Statistics:
         self._features.refresh()
         dims = self._features.rows(history.rows)
         held = dims >= 0  # the others have no column
-        at, which = np.unique(dims[held], return_inverse=True)
         values = (faded(history)[:, None] * (SPREAD_IN * UNIT))[held]
-        fixed = np.rint(np.bincount(which, values, at.size)).astype(np.int64)
-        some = fixed != 0
-        return at[some].astype(np.int64), fixed[some]
+        x = np.rint(np.bincount(dims[held], values)).astype(np.int64)
+        at = np.flatnonzero(x)
+        return at, x[at]
 
     def _targets(self, row: int) -> Array:
         """Return the columns of the target: the video, its tags, its creator; each counts as one."""

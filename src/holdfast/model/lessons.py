@@ -22,13 +22,14 @@ from holdfast.core.feed.viewer import History, history
 from holdfast.core.feed.world import World
 from holdfast.core.profile import Profile
 from holdfast.model.allowance import Allowance
-from holdfast.model.evaluate import HOLD_OUT, Example, Log, Question, ask_over_all, hit
+from holdfast.model.evaluate import ASKED, HOLD_OUT, Example, Log, Question, ask_over_all, hit
 from holdfast.model.learn import OUTCOME, Statistics
 from holdfast.model.linear import Linear
 
 SHARE_OF_RUNG = {"FULL": 1.0, "STALE": 1.0, "LINEAR": 1.0, "REGIONAL": 0.5, "SHELF": 0.25}
 SLATES_KEPT = 20_000  # whose rung is remembered; a day of a small region, minutes of a large one: then share 1
 SHOWN_MAX = 10  # showings that make one held-out slate, where the app names no slate
+ASK_EVERY = 4  # once there are enough, one question in so many: each looks at the whole catalogue
 ASIDE_MAX = 5_000  # viewers with a held-out slate under way
 _NOTHING = FeedRequest()
 
@@ -56,6 +57,7 @@ class Lessons:
         self.allowance = Allowance()
         self._rungs: OrderedDict[str, str] = OrderedDict()
         self._aside: OrderedDict[str, _Aside] = OrderedDict()
+        self._asked = 0
 
     def take(self, entry: Entry) -> None:
         """Learn from one entry, then fold it."""
@@ -115,6 +117,9 @@ class Lessons:
 
     def _ask(self, past: History, row: int, profile: Profile) -> None:
         """Ask the serving model and popularity for the next long view, over all that could have been shown."""
+        self._asked += 1
+        if len(self.log.questions) == ASKED and self._asked % ASK_EVERY:
+            return
         c = self.world.catalogue
         free = c.allowed() & (c.tenant[: c.n] == c.tenant[row])
         free[list(profile.seen)] = False

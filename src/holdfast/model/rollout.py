@@ -7,6 +7,10 @@ The gate judges on slates that others chose. What a network would choose itself 
 first serves a share of viewers, drawn by hash, and the share widens as showings are counted. One release is under trial
 at a time. Every step is an entry, so nodes and stand-by learners follow by folding, and so can anyone.
 
+The stamps of steps give their order and nothing else: who makes one stamps it after the last (`since`), whatever clock
+that was made by, so a successor need not wait until its own clock has caught up with one that ran ahead. How much was
+shown is counted from the trial's `learned_to`, which is a viewer's time, and from the figures of the step before.
+
 Viewers differ more than releases do, so what is compared is each showing against the same viewer's own rate before it.
 The bound holds however often one looks (a normal-mixture confidence sequence: Robbins 1970; Howard et al.,
 "Time-uniform Chernoff bounds", 2021).
@@ -42,10 +46,16 @@ class Line:
     trial: str = ""
     share_ppm: int = 0
     since: int = 0  # stamp of the last step
-    began: int = 0  # stamp of the trial's first step
+    shown: int = 0  # showings by the trial, and beside it, that the last step counted
+    beside: int = 0
     before: list[str] = field(default_factory=list[str])
     releases: dict[str, Release] = field(default_factory=dict[str, Release])
     steps: list[Rollout] = field(default_factory=list[Rollout])  # that lead here, for a snapshot; the newest last
+
+    @property
+    def began(self) -> int:
+        """Stamp of the newest view that the release under trial learned from: what it shows comes after."""
+        return self.releases[self.trial].learned_to if self.trial in self.releases else 0
 
     def hear(self, entry: Release | Rollout) -> bool:
         """Fold an entry; say whether anything changed. What is older than the last step is passed over."""
@@ -64,14 +74,15 @@ class Line:
                 self.before = [*self.before, self.serving][-BEFORE:]
             self.serving, self.trial, self.share_ppm = entry.sha, "", 0
         else:
-            if entry.sha != self.trial:
-                self.began = entry.stamp
             self.trial, self.share_ppm = entry.sha, entry.share_ppm
+        counted = entry.figures if entry.verdict == "widen" else {}
+        self.shown, self.beside = int(counted.get("shown", 0)), int(counted.get("beside", 0))
         kept = {self.serving, self.trial, *self.before}
         # a failed trial's steps are let go, so that they never push out the step that made what serves
         led = [s for s in self.steps if s.sha == self.trial or (s.verdict == "serve" and s.sha in kept)]
         self.steps = [*led[-STEPS_KEPT:], entry]
-        self.releases = {sha: r for sha, r in self.releases.items() if sha in kept or r.stamp > self.since}
+        spare = [sha for sha in self.releases if sha not in kept and sha != entry.sha][-BEFORE:]  # not decided on yet
+        self.releases = {sha: r for sha, r in self.releases.items() if sha in kept or sha in spare}
         return True
 
     def _back(self, sha: str) -> None:
@@ -115,7 +126,7 @@ class Trial:
         here = [o for o in self._seen if o.stamp >= line.began]
         ours = [o.long - o.before for o in here if o.release == line.trial]
         theirs = [o.long - o.before for o in here if o.release != line.trial]
-        counted = sum(o.release == line.trial and o.stamp >= line.since for o in here)
+        counted = len(ours) - line.shown
         difference = mean(ours) - mean(theirs)
         half = bound(len(ours)) + bound(len(theirs))
         figures = {"difference": round(difference, 4), "bound": round(min(half, 1.0), 4),
@@ -124,7 +135,7 @@ class Trial:
         compared = bool(theirs)
         if compared and (difference + half < 0 or (difference < -WORSE and len(ours) >= TOLD)):
             return Step("rollback", 0, f"worse: {words}", figures)
-        beside = sum(o.release != line.trial and o.stamp >= line.since for o in here)
+        beside = len(theirs) - line.beside
         if counted < COUNTED and beside >= STARVED:
             return Step("rollback", 0, f"hardly shown: {counted} of {counted + beside} showings", figures)
         if counted < COUNTED or (compared and difference < -MARGIN):

@@ -5,6 +5,7 @@ is the union of both by (video, action), and seen is what either has seen.
 """
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from holdfast.core.feed.shapes import CONTEXT_MAX, FeedRequest
 from holdfast.core.feed.wishes import Wishes
 from holdfast.core.feed.wishes import read as wishes_of
 from holdfast.core.feed.world import World
-from holdfast.core.profile import Profile, slate_name
+from holdfast.core.profile import Event, Profile, slate_name
 from holdfast.core.tenants import PLATFORM
 
 Array = NDArray[Any]
@@ -142,7 +143,7 @@ def _rung(query: Query, draw: int, budget: Budget) -> Rung:
     return max(budget.rung, top)
 
 
-_NO_ACT = (0, "", -1.0, 0)
+_STAMP = attrgetter("stamp")
 
 
 def history(profile: Profile, ask: FeedRequest, catalogue: Catalogue, now_us: int) -> History:
@@ -150,28 +151,31 @@ def history(profile: Profile, ask: FeedRequest, catalogue: Catalogue, now_us: in
 
     Several acts on one video are one: the strongest liking, unless it was hidden or skipped later than liked.
     """
-    of = catalogue.items.of
-    acts = [(e.stamp, e.row, e.action, e.dwell_ms, e.duration_ms) for e in profile.events]
-    for c in ask.context:
-        row = of.get(c.item)
-        if row is not None:
-            acts.append((now_us - int(c.age_s * 1e6), row, c.action, c.dwell_ms, c.duration_ms))
+    acts = profile.events  # in order
+    if ask.context:
+        of = catalogue.items.of
+        acts = acts + [
+            Event(now_us - int(c.age_s * 1e6), row, c.action, c.dwell_ms, c.duration_ms)
+            for c in ask.context if (row := of.get(c.item)) is not None
+        ]  # fmt: skip
+        acts.sort(key=_STAMP)
     if profile.forgot[3]:
-        acts = [act for act in acts if act[0] > profile.forgot[3]]  # a device may not have heard of the reset yet
-    acts.sort(key=lambda a: a[0])
+        acts = [act for act in acts if act.stamp > profile.forgot[3]]  # a device may not have heard of the reset yet
     joined: dict[int, tuple[int, str, float, int]] = {}  # row -> (weight, action, share, stamp), by the newest act
-    for stamp, row, action, dwell_ms, duration_ms in acts:
+    for act in acts:
+        row, action, dwell_ms, duration_ms = act.row, act.action, act.dwell_ms, act.duration_ms
         weight = weight_of(action, dwell_ms, duration_ms)
         watched = dwell_ms / duration_ms if duration_ms > 0 and action == "view" else -1.0
-        held = joined.pop(row, _NO_ACT)
-        watched = max(watched, held[2])
-        stronger = weight < 0 or weight >= held[0]
-        joined[row] = (weight, action, watched, stamp) if stronger else (held[0], held[1], watched, stamp)
-    newest = list(joined.items())[-CONTEXT_MAX:]
+        held = joined.pop(row, None)
+        if held is not None:
+            watched = max(watched, held[2])
+            if 0 <= weight < held[0]:
+                weight, action = held[0], held[1]
+        joined[row] = (weight, action, watched, act.stamp)
+    if not joined:
+        return _NO_PAST
+    weights, actions, shares, stamps = zip(*list(joined.values())[-CONTEXT_MAX:], strict=True)
     return History(
-        np.array([row for row, _ in newest], np.int32),
-        np.array([act[0] for _, act in newest], np.float32) / WEIGHT_UNIT,
-        tuple(act[1] for _, act in newest),
-        np.array([act[2] for _, act in newest], np.float32),
-        np.array([act[3] for _, act in newest], np.int64),
-    )
+        np.array(list(joined)[-CONTEXT_MAX:], np.int32), np.array(weights, np.float32) / WEIGHT_UNIT, actions,
+        np.array(shares, np.float32), np.array(stamps, np.int64),
+    )  # fmt: skip
