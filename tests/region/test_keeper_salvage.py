@@ -206,27 +206,30 @@ def test_a_crash_at_any_moment_of_salvage_loses_nothing(tmp_path: Path) -> None:
             await kill(w)
             beside((9, 80))(folder(w, key), before)
             damaged = before.keys() - intact(w, before)
+            blk = folder(w, key) / "msgs" / "1.blk"
             w.start_nats(EU)
+            keeper = await w.start_keeper(EU, ready=False)
+            await w.until(lambda: not blk.exists(), 20, "the stream begins anew: nothing is left in the server's files")
+            assert keeper.store.copies[key].missing
+            await w.kill_keeper(EU)
             in_between = 0
-            for steps in range(1, 400):  # killed a little later each time, until it gets through
+            for steps in range(1, 400):  # then a little later each time, until it gets through
                 keeper = await w.start_keeper(EU, ready=False)
                 await w.until(lambda k=keeper: hasattr(k, "store") and key in k.store.copies, 20, "recovery")
                 for _ in range(steps):
                     await asyncio.sleep(0.0002)
                     if keeper.store.copies[key].missing:
                         break
-                for _ in range(steps % 7):  # between the stream begun anew and the last block put back
+                for _ in range(steps % 7):
                     await asyncio.sleep(0)
                 in_between += bool(keeper.store.copies[key].missing)
-                if keeper.ready.is_set():
+                if in_between == 7 or keeper.ready.is_set():
                     break
                 await w.kill_keeper(EU)
                 if steps % 5 == 0:
                     w.kill_nats(EU)
                     w.start_nats(EU)
-                if in_between == 7:
-                    await w.start_keeper(EU)
-                    break
+            await w.until(w.keepers[EU][0].ready.is_set, 20, "ready")
             assert in_between >= 3
             await whole_but(w, key, before, set(damaged), "crashes")
 
