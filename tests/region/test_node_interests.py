@@ -151,3 +151,35 @@ def test_nobody_sees_or_changes_interests_without_saying_who(rig: Rig) -> None:
     assert call(rig, WEST, "GET", "/v1/me/interests", bearer=key).json["field"] == "viewer"
     me, bad = Device(rig, WEST, 25), {"about": "tag", "name": "rain", "say": "more", "viewer": "anna"}
     assert me.send(WEST, me.event("interest", **bad)).json["field"] == "viewer", "a device speaks for itself only"
+
+
+def test_a_creator_sees_how_the_first_viewers_come(rig: Rig) -> None:
+    acme = rig.acme  # type: ignore[attr-defined]
+    path = "/v1/me/videos?creator=newcomer"
+    new = {"item": "new", "creator": "newcomer", "caption": "First one", "tags": ["kelp"], "duration_ms": 6000}
+    assert call(rig, EAST, "PUT", "/v1/items", {"items": [new]}, bearer=acme).status == 200
+    (line,) = call(rig, EAST, "GET", path, bearer=acme).json["videos"]
+    assert (line["item"], line["verdict"], line["debut"]["state"]) == ("new", "allow", "running")
+    assert (line["debut"]["met"], line["debut"]["owed"]) == (0, 20) and line["debut"]["since"] > 0
+    views = [
+        {"kind": "view", "viewer": f"fan-{k}", "outbox": 1, "item": "new", "dwell_ms": 6000, "duration_ms": 6000,
+         "stamp": time.time_ns() // 1000}
+        for k in range(20)
+    ]  # fmt: skip
+    assert call(rig, EAST, "POST", "/v1/events", {"entries": views[:7]}, bearer=acme).status == 200
+    debut = lambda region: call(rig, region, "GET", path, bearer=acme).json["videos"][0]["debut"]  # noqa: E731
+    until(lambda: debut(EAST)["met"] == 7 and "7 of its first 20" in debut(EAST)["words"])
+    until(lambda: debut(WEST)["met"] == 7, 30)  # and so does any region of the jurisdiction
+    assert call(rig, EAST, "POST", "/v1/events", {"entries": views[7:]}, bearer=acme).status == 200
+    until(lambda: debut(EAST)["state"] == "reached")
+    ours = call(rig, EAST, "GET", "/v1/me/videos?creator=maker-1", bearer=acme).json
+    assert ours["all"] == 9 and {v["item"] for v in ours["videos"]} == {f"clip-{i}" for i in range(1, 45, 5)}
+
+
+def test_only_ones_own_videos_are_told(rig: Rig) -> None:
+    me = Device(rig, EAST, 31)
+    own = call(rig, EAST, "GET", "/v1/me/videos", bearer=me.token)
+    assert (own.status, own.json["videos"], own.json["all"]) == (200, [], 0)
+    assert call(rig, EAST, "GET", "/v1/me/videos?creator=maker-1", bearer=me.token).status == 422
+    assert call(rig, EAST, "GET", "/v1/me/videos").status == 401
+    assert call(rig, EAST, "GET", "/v1/me/videos", bearer=rig.acme).json["field"] == "creator"  # type: ignore[attr-defined]

@@ -35,6 +35,7 @@ from holdfast.region.node_feed import NodeFeed
 from holdfast.region.node_figures import NodeFigures
 from holdfast.region.node_follow import Follower
 from holdfast.region.node_interests import NodeInterests
+from holdfast.region.node_makers import NodeMakers
 from holdfast.region.node_items import NodeCatalogue
 from holdfast.region.node_lists import NodeLists
 from holdfast.region.node_release import NodeReleases
@@ -87,7 +88,7 @@ class Node:
             lists=NodeLists(state, self.feed),
             trials=NodeTrials(state, self.appender),
             figures=NodeFigures(state, self.feed, self.follower, self.shelf),
-            interests=NodeInterests(state, self.appender),
+            interests=NodeInterests(state, self.appender), makers=NodeMakers(state),
             webapp=Path(str(files("holdfast"))) / "webapp",
         )
 

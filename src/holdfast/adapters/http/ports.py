@@ -91,6 +91,14 @@ class Interests(Protocol):
         ...
 
 
+class Makers(Protocol):
+    """What creators see of their own."""
+
+    def videos(self, caller: Caller, creator: str) -> me.MadeVideos:
+        """A creator's videos and their debuts; `creator` with an API key only."""
+        ...
+
+
 class Catalogue(Protocol):
     """What there is to see."""
 
@@ -232,4 +240,5 @@ class Rooms:
     lists: Lists
     trials: Trials
     interests: Interests
+    makers: Makers
     webapp: Path | None = None

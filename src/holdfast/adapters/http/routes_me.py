@@ -1,4 +1,4 @@
-"""Calls by which viewers see and steer what is chosen for them: interests and topics."""
+"""Calls by which viewers see and steer what is chosen for them, and creators see how their videos fare."""
 
 from typing import Any
 
@@ -46,4 +46,13 @@ def routes(rooms: Rooms) -> list[Any]:
     async def topics(request: Asked) -> Response[Any]:
         return answer(request, rooms.interests.topics(rooms.door.caller(bearer(request))))
 
-    return [interests, tell, topics]
+    @get(
+        "/v1/me/videos",
+        tags=["viewer"],
+        responses={200: ResponseSpec(s.MadeVideos)},
+        summary="My videos, and how their first viewers come (an API key of scope `items` names the `creator`)",
+    )
+    async def videos(request: Asked, creator: str = "") -> Response[Any]:
+        return answer(request, rooms.makers.videos(rooms.door.caller(bearer(request)), creator))
+
+    return [interests, tell, topics, videos]

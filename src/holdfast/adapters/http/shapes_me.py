@@ -61,6 +61,44 @@ class TellRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     viewer: Viewer = ""
 
 
+class Debut(msgspec.Struct, kw_only=True):
+    """How a new video's first viewers come: `met` distinct viewers of the `owed` ones, and the same in words.
+
+    `state`: waiting (for a ruling), running, reached, stopped (few stayed) or over (its first day is); `since`: when it
+    was approved, µs since 1970, 0 if it is not.
+    """
+
+    state: Literal["waiting", "running", "reached", "stopped", "over"]
+    met: int
+    owed: int
+    words: str
+    since: int
+
+
+class MadeVideo(msgspec.Struct, kw_only=True):
+    """One of a creator's own videos. `poster` only while it may be shown."""
+
+    item: str
+    caption: str
+    duration_ms: int
+    published: int
+    verdict: str
+    reasons: list[str]
+    poster: str | None
+    views: int
+    likes: int
+    comments: int
+    debut: Debut
+
+
+class MadeVideos(msgspec.Struct, kw_only=True):
+    """A creator's newest videos, and how many there are in `all`."""
+
+    videos: list[MadeVideo]
+    all: int
+    now: int
+
+
 class Topic(msgspec.Struct, kw_only=True):
     """A tag and how many videos that may be shown here have it."""
 
