@@ -12,7 +12,7 @@ import { Hedges, fence, foreign, fullJitter, permitted } from '../../web/src/lib
 import { link, shownOf } from '../../web/src/lib/shared.js'
 import { Store, memory } from '../../web/src/lib/store.js'
 import { blend, deviceOrder, rerank, shares, weights } from '../../web/src/lib/taste.js'
-import { badge, count, span } from '../../web/src/lib/words.js'
+import { badge, count, debutOf, span } from '../../web/src/lib/words.js'
 
 const REGIONS = [
   { name: 'us-east', jurisdiction: 'US' }, { name: 'us-west', jurisdiction: 'US' }, { name: 'eu-west', jurisdiction: 'EU' },
@@ -243,4 +243,22 @@ test('what a region no longer holds is said again, once that is no mere delay', 
   assert.equal(outbox.forgotten(box, anew, 'us-west', outbox.DOUBT_MS), 0)
   assert.equal(outbox.forgotten(box, {}, 'us-east', outbox.DOUBT_MS), 0)
   assert.equal(outbox.forgotten(box, anew, 'us-east', outbox.DOUBT_MS), 1)
+})
+
+test('a creator reads how the first viewers come, by the ruling and the count', () => {
+  const video = (verdict, debut) => ({ verdict, reasons: [], debut: { met: 0, owed: 20, words: 'as the region says', since: 1e6, ...debut } })
+  const running = debutOf(video('allow', { state: 'running', met: 12 }))
+  assert.equal(running.line, '12 of its first 20 viewers so far.')
+  assert.equal(running.took(361e6), 'for 6 min')
+  assert.match(debutOf(video('allow', { state: 'running' })).line, /^None of its first 20/)
+  assert.equal(debutOf(video('allow', { state: 'running', met: 3, owed: 8 })).line, 'as the region says', 'fewer are owed, and it says why')
+  assert.deepEqual([debutOf(video('ask', { state: 'waiting' })).ticks, debutOf(video('allow', { state: 'reached' })).ticks], [false, true])
+  const asked = debutOf({ ...video('ask', { state: 'waiting' }), reasons: ['It names a person.'] })
+  assert.equal(asked.line, 'It waits for a person who decides. It names a person.')
+  const words = ['allow', 'limit', 'remove', ''].map((verdict) => debutOf(video(verdict, { state: 'waiting' })).word)
+  assert.deepEqual(words, ['waiting', 'limited', 'not shown', 'waiting'])
+  for (const state of ['waiting', 'running', 'reached', 'stopped', 'over']) {
+    const { shape, word, tone } = debutOf(video('allow', { state }))
+    assert.ok(shape && word && tone, `${state} is a shape and a word`)
+  }
 })

@@ -11,5 +11,8 @@ export function whyNot(client, item, which = FOR_YOU) {
   return client.mine('/v1/feed/why-not', { item, n: 10, context: me.events(client.now()), seen: me.seen, ...asking(which) })
 }
 
+/** My videos, newest first, and how the first viewers of each come: `GET /v1/me/videos`. */
+export const myVideos = (client) => client.mine('/v1/me/videos')
+
 /** What a topic feed can be about, the largest first: `GET /v1/topics`, without a token. */
 export const topics = async (client) => (await client.open('/v1/topics')).topics

@@ -32,7 +32,7 @@ export class App {
   events = $state.raw([])
   waiting = $state.raw({ waiting: 0, acked: 0, refused: 0 })
   taste = $state.raw([])
-  sheet = $state(null) // rung | why | comments | upload | interests | topics | null
+  sheet = $state(null) // rung | why | comments | upload | videos | interests | topics | null
   muted = $state(true)
   paused = $state(false)
   toasts = $state.raw([])
