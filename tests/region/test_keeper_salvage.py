@@ -14,7 +14,7 @@ from keeper_world import World, view
 
 from holdfast.adapters.home import Home
 from holdfast.adapters.log import LogClient
-from holdfast.adapters.log_files import keep_before, read, set_aside
+from holdfast.adapters.log_files import set_aside
 from holdfast.adapters.log_streams import stream_name
 from holdfast.adapters.system import free_base
 from holdfast.core.chain import unseal
@@ -359,15 +359,3 @@ def test_a_hundred_stores_with_random_flips(tmp_path: Path) -> None:
         assert lost > 20
 
     asyncio.run(run())
-
-
-def test_copies_are_made_once_and_bounded(tmp_path: Path) -> None:
-    store = tmp_path / "nats"
-    blk = store / "jetstream" / "REGION" / "streams" / "HF_personal_eu-west_0123456789ab" / "msgs" / "1.blk"
-    blk.parent.mkdir(parents=True)
-    assert keep_before(store) is None and not set_aside(tmp_path)
-    for k in range(20):
-        blk.write_bytes(bytes([k]) * (1000 + k))
-        assert keep_before(store) and keep_before(store) is None
-    kept = set_aside(tmp_path)
-    assert [read(next(p.rglob("*.blk")))[0] for p in kept] == [0, 15, 16, 17, 18, 19]

@@ -20,11 +20,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from holdfast.adapters.system import sync_directory
+from holdfast.adapters.system import make_durable
 
 MESSAGES = "*.blk"
 BEFORE, DAMAGED, SALVAGED = "nats.before-", "nats.damaged-", "nats.salvaged-"
-COPIES_MAX = 6  # of a log server that dies again and again while the keeper cannot recover
+COPIES_MAX = 4  # of a log server that dies again and again while the keeper cannot recover
 SPACE_LEFT_BYTES = 100_000_000  # a copy must not be what fills the disk
 CHUNK = 1_000_000
 SECTOR = 4096
@@ -46,18 +46,20 @@ def keep_before(store: Path, only: str = "*") -> Path | None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     whole = region / f"{BEFORE}{time.time_ns():020d}"
     part = region / f"{whole.name}.part"
-    for path, stat in files.items():
-        target = part / path.relative_to(store)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as f:
-            f.writelines(_chunks(path))
-            f.flush()
-            os.fsync(f.fileno())
-        os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    for place in [*(p for p in part.rglob("*") if p.is_dir()), part]:
-        sync_directory(place)
-    part.rename(whole)  # a crash before this leaves a part, which the next copy removes
-    sync_directory(region)
+    try:
+        for path, stat in files.items():
+            target = part / path.relative_to(store)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as f:
+                f.writelines(_chunks(path))
+            os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        for path in [*part.rglob("*"), part]:  # after all were written: then one commit of the disk serves many
+            make_durable(path)
+        part.rename(whole)  # a crash before this leaves a part, which the next copy removes
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    make_durable(region)
     for old in [*copies[1:][: max(0, len(copies) + 1 - COPIES_MAX)], *region.glob(f"{BEFORE}*.part")]:
         shutil.rmtree(old, ignore_errors=True)  # never the first: it is the one before any cutting off
     return whole

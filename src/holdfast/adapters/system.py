@@ -121,8 +121,8 @@ def usable_directory(path: Path) -> None:
         raise Refused(f"{path} cannot be used: {(e.strerror or str(e)).lower()}", field="dir", hint=hint) from e
 
 
-def sync_directory(path: Path) -> None:
-    """Make renames in a directory durable."""
+def make_durable(path: Path) -> None:
+    """Fsync a file's bytes, or the names in a directory."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -9,7 +9,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from holdfast.adapters.system import sync_directory
+from holdfast.adapters.system import make_durable
 from holdfast.core.classes import Class
 from holdfast.core.errors import Broken, Degraded
 from holdfast.core.log.segments import pack
@@ -71,7 +71,7 @@ class PieceFiles:
             os.fsync(f.fileno())
         part.replace(path)
         for place in (path.parent, path.parent.parent, self.root, self.root.parent):
-            sync_directory(place)  # a new directory's own name must outlive a power loss too
+            make_durable(place)  # a new directory's own name must outlive a power loss too
 
     def part(self, cls: Class, sha: str, offset: int, size: int) -> tuple[bytes, int]:
         """Return (bytes, size of the whole) of a part of a blob; (b"", −1) if it is not here."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.adapters.system import sync_directory
+from holdfast.adapters.system import make_durable
 from holdfast.core.asks import Ranges
 from holdfast.core.errors import Degraded
 
@@ -79,7 +79,7 @@ def save(path: Path, record: HeldRecord) -> None:
     if path.exists():
         path.replace(path.with_suffix(".prev.json"))  # a crash here: the previous generation is found
     part.replace(path)
-    sync_directory(path.parent)
+    make_durable(path.parent)
 
 
 async def save_later(path: Path, record: HeldRecord, lock: threading.Lock) -> None:

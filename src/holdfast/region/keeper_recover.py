@@ -75,7 +75,8 @@ async def recover(store: Store, record: HeldRecord | None, verifiers: dict[str, 
         bad = await examine(store, copy, extent, held, verify, max(unseen, default=top))
         if not copy.end.n:  # an epoch in which nothing was ever written: not worth a stream
             del store.copies[key]
-            await store.streams.delete(key)
+            if extent is not None or held is not None:
+                await store.streams.delete(key)
             continue
         if bad:
             report.damaged[key] = bad

@@ -19,6 +19,7 @@ from holdfast.adapters import log_files
 from holdfast.adapters.log_streams import parse_stream, stream_name
 from holdfast.core.asks import Ranges, Run
 from holdfast.core.chain import Verify
+from holdfast.core.classes import Class
 from holdfast.core.errors import Broken
 from holdfast.core.log import ranges, scan
 from holdfast.core.log.continuity import Key
@@ -36,6 +37,7 @@ class Salvage:
         self._store = store
         self._intake = intake
         self._verifiers = verifiers
+        self._files: dict[str, list[Path]] = {}
         self.made: list[Path] = []  # copies that `find` made
         self.on_incident: Callable[[str, str], None] = lambda _what, _text: None
 
@@ -48,13 +50,14 @@ class Salvage:
         await asyncio.to_thread(log_files.put_away, places)
 
     async def keys(self) -> set[Key]:
-        """The epochs of which there are files aside."""
-        names = await asyncio.to_thread(lambda: {n for p in self.aside() for n, _ in log_files.message_files(p)})
-        return {key for name in names if (key := parse_stream(name)) is not None}
+        """The epochs of which there are files aside; `beyond` will look in these."""
+        self._files = await asyncio.to_thread(_files, self.aside())
+        keys = {parse_stream(name) for name in self._files}
+        return {key for key in keys if key is not None and key.chain.split("/")[0] in set(Class)}
 
     async def beyond(self, key: Key, last: int) -> Rows:
         """The blocks after number `last` that lie aside: sealed, and gone before anything else recorded them."""
-        return await asyncio.to_thread(self._search, key, [(last + 1, NOWHERE)], self.aside())
+        return await asyncio.to_thread(self._search, key, [(last + 1, NOWHERE)], self._files)
 
     async def find(self, copy: Copy, wanted: Ranges) -> Rows:
         """Search everything, the server's own files too, for blocks of a copy whose stream is about to begin anew."""
@@ -62,13 +65,13 @@ class Salvage:
             with suppress(OSError):  # a full disk: then a crash before they are put back would cost these blocks
                 made = await asyncio.to_thread(log_files.keep_before, self._store, stream_name(copy.key))
                 self.made += [made] if made else []
-        return await asyncio.to_thread(self._search, copy.key, wanted, [*self.aside(), self._store])
+        files = await asyncio.to_thread(_files, [*self.aside(), self._store]) if wanted else {}
+        return await asyncio.to_thread(self._search, copy.key, wanted, files)
 
-    def _search(self, key: Key, wanted: Ranges, places: list[Path]) -> Rows:
+    def _search(self, key: Key, wanted: Ranges, files: dict[str, list[Path]]) -> Rows:
         rows: Rows = {}
         verify = self._verifiers[key.chain.split("/")[1]]
-        files = [path for place in places for name, path in log_files.message_files(place) if name == stream_name(key)]
-        for path in files if wanted else []:
+        for path in files.get(stream_name(key), []):
             data = log_files.read(path)
             if any(_within(wanted, n) and n not in rows for n, _ in scan.places(data, key)):
                 rows |= {n: m for n, m in scan.genuine(data, key, verify) if _within(wanted, n) and n not in rows}
@@ -87,6 +90,15 @@ class Salvage:
         if back:
             text = f"{copy.key.chain}, epoch {copy.key.epoch}: blocks {ranges.say(back)} were read back"
             self.on_incident("salvaged", f"{text} from the log server's damaged files")
+
+
+def _files(places: list[Path]) -> dict[str, list[Path]]:
+    """The message files in these places, by the name of their stream."""
+    out: dict[str, list[Path]] = {}
+    for place in places:
+        for name, path in log_files.message_files(place):
+            out.setdefault(name, []).append(path)
+    return out
 
 
 def _within(wanted: Ranges, n: int) -> bool:

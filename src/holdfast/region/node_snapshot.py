@@ -24,7 +24,7 @@ import msgspec
 
 from holdfast.adapters import telemetry
 from holdfast.adapters.log import LogClient
-from holdfast.adapters.system import sync_directory
+from holdfast.adapters.system import make_durable
 from holdfast.core import asks
 from holdfast.core.classes import Class, parse_chain
 from holdfast.core.entries import AnyEntry, Incident, Policy, Release, Rollout, Snapshot, encode
@@ -169,7 +169,7 @@ class NodeSnapshots:
             f.flush()
             os.fsync(f.fileno())
         part.replace(self._path)
-        sync_directory(self._path.parent)
+        make_durable(self._path.parent)
         for cls, (sha, _) in before.blobs.items() if isinstance(before, Frozen) else ():
             if sha != frozen.blobs[cls][0]:
                 store.delete(cls, sha)
