@@ -109,6 +109,46 @@ def log_kuairand(
         words.table(f"calibration of {action}: ECE {row['ece']:.4f}", heads, bins)
 
 
+online = App(name="online", help="What learning while serving is worth: a real log replayed, predict, then learn.")
+group.command(online)
+
+
+@online.command(name="kuairand")
+def online_kuairand(
+    dir: Path, *, since: Annotated[date | None, Parameter(name="--from")] = None, limit: int | None = None,
+    plot: Path | None = None, seed: int = 0, json: Json = False,
+) -> None:  # fmt: skip
+    """The same model released online, hourly and daily: hit rate@20, AUC, log loss; new viewers beside popular.
+
+    Parameters
+    ----------
+    dir
+        a folder like KuaiRand-Pure's.
+    since
+        the first day counted, as 2022-04-26; what is before it only teaches.
+    limit
+        impressions read.
+    plot
+        a file for the curve: .svg or .png.
+    seed
+        of weights, batches and the bootstrap.
+    """
+    from holdfast.cli import words
+    from holdfast.eval import online as it
+    from holdfast.eval import online_plot, online_told
+
+    if plot is not None:
+        online_plot.checked(plot)
+    result = it.run(dir, it.Options(since, limit, seed), _say)
+    if plot is not None:
+        online_plot.draw(result, plot)
+    if json:
+        words.as_json(result)
+        return
+    for title, heads, rows in online_told.tables(result):
+        words.table(title, heads, rows)
+
+
 @group.command
 def bandit(dir: Path, *, seed: int = 0, json: Json = False) -> None:
     """Off-policy estimates (IPS, SNIPS, doubly robust) on a log with true propensities, and whether they hold.
