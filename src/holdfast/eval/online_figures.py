@@ -31,9 +31,7 @@ class Tally:
         self._hits: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in HITS}
         self._met: dict[int, list[tuple[int, dict[str, float]]]] = defaultdict(list)
 
-    def take(
-        self, batch: Sequence[Impression], questions: Sequence[int], said: Any, popular: Sequence[float]
-    ) -> None:
+    def take(self, batch: Sequence[Impression], questions: Sequence[int], said: Any, popular: Sequence[float]) -> None:
         """Keep what every arm said (`online_arms.Said`) of a mini-batch."""
         self._viewer += [s.viewer for s in batch]
         self._at += [s.at_us for s in batch]
