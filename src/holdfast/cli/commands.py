@@ -256,7 +256,7 @@ def bench_debuts(*, worlds: int = 1, json: Json = False) -> None:
 
 
 @bench.command(name="guard")
-def bench_guard(*, viewers: int = 600, warm: float = 5400.0, seed: int = 0, json: Json = False) -> None:
+def bench_guard(*, viewers: int = 120, warm: float = 3600.0, seed: int = 0, json: Json = False) -> None:
     """What an hour on REGIONAL and an hour of bought clicks do to the network; what the gate says of bad ones.
 
     Parameters
@@ -269,7 +269,7 @@ def bench_guard(*, viewers: int = 600, warm: float = 5400.0, seed: int = 0, json
     from holdfast.cli import figures
 
     if viewers < 40 or warm < 0:
-        raise Refused("--viewers counts from 40, --warm from 0", field="viewers", hint="--viewers 600 --warm 5400")
+        raise Refused("--viewers counts from 40, --warm from 0", field="viewers", hint="--viewers 120 --warm 3600")
     figures.guard(viewers, warm, seed, json)
 
 

@@ -39,10 +39,11 @@ from holdfast.drills.world import P_LONG, Clip, Viewer, Watch, World
 from holdfast.model.full import LIVE, Size
 from holdfast.region.node_networks import Model
 
-CLIPS = 1500
-PANEL = 400
-ASKED = 2  # requests per viewer of the panel
+CLIPS = 800
+PANEL = 160
+ASKED = 3  # requests per viewer of the panel
 STUDY_S = 30
+WARM_SAY_S = 900
 HOUR_S = 3600
 FARM_SHARE = 20
 TWINS = 10
@@ -190,8 +191,9 @@ def run(viewers: int, warm_s: float, seed: int, say: Say) -> dict[str, Any]:
     hour = Guarded(seed, viewers)
     school = hour.school
     hour.at(BEGIN_US, "study")
-    hour.passes(warm_s)
-    say(f"warm: {_state(school)}")
+    while (left_s := warm_s - (school.now_us - BEGIN_US) / S_US) > 0:
+        hour.passes(min(left_s, WARM_SAY_S))
+        say(f"warm: {_state(school)}")
     hour.away_us = school.now_us
     figures = {"ordinary": hour_of(hour, Rung.FULL, say), "outage": hour_of(hour, Rung.REGIONAL, say)}
     return {
@@ -215,11 +217,12 @@ def hour_of(hour: Guarded, rung: Rung, say: Say) -> dict[str, Any]:
     school.rung = Rung.FULL
     new = school.standing()
     now, then = hour.ask_panel(new), hour.ask_panel(old)
-    say(f"an hour on {rung.name}: {_state(school)}")
-    return {
+    found = {
         "panel": change(_long(was), _long(now)), "network_alone": change(_long(then), _long(now)),
         "auc_held_out": change(areas, school.areas(new, slates)),
-    }
+    }  # fmt: skip
+    say(f"an hour on {rung.name}: {found}; {_state(school)}")
+    return found
 
 
 def farm(hour: Guarded, say: Say) -> dict[str, Any]:
@@ -231,11 +234,10 @@ def farm(hour: Guarded, say: Say) -> dict[str, Any]:
     hour.passes(HOUR_S)
     new = school.standing()
     now = hour.ask_panel(new)
-    say(f"an hour with a farm: {_state(school)}")
     shown = {r.name: _shares(hour.ask_panel(new, r)) for r in (Rung.LINEAR, Rung.REGIONAL)}
     counts = [(c["farm"], c["twin"], sum(c.values())) for c in hour.met.values()]
     taught = [school.examples.allowance.used.get(name, (0, 0))[0] for name in hour.crude]
-    return {
+    found = {
         "accounts": len(hour.crude) + len(hour.hidden),
         "claimed": {k: round(v) for k, v in hour.claimed.items()},
         "showings_of_crude_accounts_this_clock_hour": sum(taught),
@@ -245,6 +247,8 @@ def farm(hour: Guarded, say: Say) -> dict[str, Any]:
         "panel": {"FULL": _shares(now), **shown},
         "panel_long": change(_long(was), _long(now)),
     }  # fmt: skip
+    say(f"an hour with a farm: {found}; {_state(school)}")
+    return found
 
 
 def bad_candidates(hour: Guarded, say: Say) -> dict[str, Any]:
