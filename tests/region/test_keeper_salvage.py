@@ -284,6 +284,42 @@ def test_under_the_supervisor_a_region_without_peers_is_whole_again_but_for_the_
     asyncio.run(asyncio.wait_for(run(), 90))
 
 
+def test_an_epoch_with_traces_of_more_at_its_end_is_not_continued(tmp_path: Path) -> None:
+    """Its damaged last block was acknowledged: its number must not be given to another, even if all peers agree."""
+
+    async def run() -> None:
+        async with World(tmp_path, us_east="US", us_west="US") as w:
+            await w.start()
+            east = await w.client("us-east")
+            first = await east.append(P, [view(1)])
+            west = w.keepers["us-west"][0].store
+            await w.until(lambda: west.held(P).get(first.chain, {}).get(first.epoch) == 1, 20, "carried")
+            await w.stop_keeper("us-west")
+            record = w.home.region("us-east") / "held.json"
+            await asyncio.sleep(0.6)
+            before = record.read_bytes()
+            last = await east.append(P, [view(2)])
+            assert (last.epoch, last.n) == (first.epoch, 2)
+            await east.close()
+            await w.kill_keeper("us-east")
+            w.kill_nats("us-east")
+            record.write_bytes(before)  # as if power had gone before the record of block 2
+            key = Key(last.chain, last.epoch)
+            blk = next((w.home.region("us-east") / "nats").rglob(f"{stream_name(key)}/msgs/1.blk"))
+            data = bytearray(blk.read_bytes())
+            data[-30] ^= 0x10
+            blk.write_bytes(data)
+            w.start_nats("us-east")
+            await asyncio.gather(w.start_keeper("us-east"), w.start_keeper("us-west"))
+            east = await w.client("us-east")
+            again = await east.append(P, [view(2)])
+            assert again.epoch != first.epoch
+            assert {("v-test", 1), ("v-test", 2)} <= (await w.entries("us-east", P)).keys()
+            await east.close()
+
+    asyncio.run(run())
+
+
 async def patient(ask: Callable[[], Awaitable[T]]) -> T:
     """Ask until there is an answer; the test's deadline is the bound."""
     while True:

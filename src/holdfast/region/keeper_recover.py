@@ -45,7 +45,7 @@ class Salvage(Protocol):
     """The way to blocks that the log server does not give (`keeper_salvage`)."""
 
     async def keys(self) -> set[Key]: ...
-    async def beyond(self, key: Key, last: int) -> dict[int, bytes]: ...
+    async def beyond(self, key: Key, last: int) -> tuple[dict[int, bytes], bool]: ...
     async def find(self, copy: Copy, wanted: Ranges) -> dict[int, bytes]: ...
     async def put_back(self, copy: Copy, rows: dict[int, bytes]) -> None: ...
 
@@ -71,7 +71,8 @@ async def recover(store: Store, record: HeldRecord | None, verifiers: dict[str, 
                 store.foreign[key] = held
             continue
         top = _top(copy, extent, held)
-        unseen = await salvage.beyond(key, top)
+        unseen, traces = await salvage.beyond(key, top)
+        copy.ended = copy.ended or (traces and not report.clean)  # what is damaged there may have been acknowledged
         bad = await examine(store, copy, extent, held, verify, max(unseen, default=top))
         if not copy.end.n:  # an epoch in which nothing was ever written: not worth a stream
             del store.copies[key]

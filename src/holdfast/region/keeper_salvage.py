@@ -55,8 +55,11 @@ class Salvage:
         keys = {parse_stream(name) for name in self._files}
         return {key for key in keys if key is not None and key.chain.split("/")[0] in set(Class)}
 
-    async def beyond(self, key: Key, last: int) -> Rows:
-        """The blocks after number `last` that lie aside: sealed, and gone before anything else recorded them."""
+    async def beyond(self, key: Key, last: int) -> tuple[Rows, bool]:
+        """The blocks after number `last` that lie aside: sealed, and gone before anything else recorded them.
+
+        And whether there are traces of any, readable or not: then nobody can say where the epoch ended.
+        """
         return await asyncio.to_thread(self._search, key, [(last + 1, NOWHERE)], self._files)
 
     async def find(self, copy: Copy, wanted: Ranges) -> Rows:
@@ -66,16 +69,17 @@ class Salvage:
                 made = await asyncio.to_thread(log_files.keep_before, self._store, stream_name(copy.key))
                 self.made += [made] if made else []
         files = await asyncio.to_thread(_files, [*self.aside(), self._store]) if wanted else {}
-        return await asyncio.to_thread(self._search, copy.key, wanted, files)
+        return (await asyncio.to_thread(self._search, copy.key, wanted, files))[0]
 
-    def _search(self, key: Key, wanted: Ranges, files: dict[str, list[Path]]) -> Rows:
-        rows: Rows = {}
+    def _search(self, key: Key, wanted: Ranges, files: dict[str, list[Path]]) -> tuple[Rows, bool]:
+        rows, traces = Rows(), False
         verify = self._verifiers[key.chain.split("/")[1]]
         for path in files.get(stream_name(key), []):
             data = log_files.read(path)
             if any(_within(wanted, n) and n not in rows for n, _ in scan.places(data, key)):
+                traces = True
                 rows |= {n: m for n, m in scan.genuine(data, key, verify) if _within(wanted, n) and n not in rows}
-        return rows
+        return rows, traces
 
     async def put_back(self, copy: Copy, rows: Rows) -> None:
         """Offer verified blocks to the intake; say what came back. Raises Degraded if the log server goes away."""

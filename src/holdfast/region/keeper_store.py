@@ -47,7 +47,7 @@ class Copy:
     ring_bytes: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while blocks are taken in or files rearranged
     shape: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while the stream's beginning moves; after `lock`
-    ended: bool = False  # came from a backup: what was acknowledged after it is unknown, so it is never continued
+    ended: bool = False  # from a backup, or damaged at its end: who was told what after it is unknown; never continued
 
     @property
     def held(self) -> int:
