@@ -81,8 +81,8 @@ def test_videos_beyond_the_closed_form_follow_by_cowatch(few):
         hits += int(rows[np.argmax(scores)]) == after
         every = np.arange(40)
         np.testing.assert_allclose(reading.score([every])[0][:, 0], bound.scores([past])[0], atol=1e-6)
-        said = dict(bound.because(past, after))
-        assert said[0] == pytest.approx(bound.scores([past])[0][after], abs=1e-6)
+        said = bound.contributions(past, every)
+        np.testing.assert_allclose(said.sum(0), bound.scores([past])[0], atol=1e-6)
     assert hits >= 19
     assert bound.read([_past(stage)]).retrieve(3, [Eligible(allowed, none)])[0][0].size == 3
 
@@ -120,7 +120,7 @@ def test_what_is_new_in_a_large_catalogue_is_scored_at_once_and_found_soon(monke
         reading = bound.read([_past(stage, "clip-6", f"new-{k}")])
         scores = reading.score([np.array([new, other])])[0][:, 0]
         assert scores[0] > scores[1]
-        assert bound.because(past, new)[0][1] > 0
+        assert bound.because(past, np.array([new]))[0][1] > 0
     rows = reading.retrieve(n, [Eligible(np.ones(n, bool), none)])[0][0]
     assert of["new-0"] in rows  # six of forty were too many to wait
 
@@ -139,4 +139,5 @@ def test_a_large_model_keeps_its_strongest_weights(monkeypatch):
         monkeypatch.setattr(solve, "KEPT", kept)
         bound = Linear(load(dump(s.solve())), stage.world.catalogue)
         assert np.abs(bound.scores([past])[0] - exact).max() <= close * np.abs(exact).max()
-        assert bound.because(past, of["clip-18"])[0][0] == whole.because(past, of["clip-18"])[0][0] == 1
+        asked = np.array([of["clip-18"]])
+        assert bound.because(past, asked)[0][0] == whole.because(past, asked)[0][0] == 1

@@ -129,11 +129,14 @@ class Full:
         assert len(fixed) == len(examples)
         return self.read([e.history for e in examples]).judge([e.rows for e in examples], fixed) if examples else []
 
-    def because(self, history: History, row: int) -> list[tuple[int, float]]:
-        """Return (index into the history, how near that video is to `row`, by the viewer's liking), nearest first."""
+    def because(self, history: History, rows: Array) -> list[tuple[int, float]]:
+        """Return for each row the event nearest to it, by the viewer's liking, and how near; (−1, 0) without any."""
         self.refresh()
-        near = (self.index.at(history.rows) @ self.index.at(np.array([row]))[0]) * np.maximum(history.weights, 0.0)
-        return [(int(i), float(near[i])) for i in np.argsort(-near)]
+        if not history.rows.size:
+            return [(-1, 0.0)] * rows.size
+        near = self.index.at(history.rows) @ self.index.at(rows).T * np.maximum(history.weights, 0.0)[:, None]  # [H, R]
+        most = near.argmax(0)
+        return list(zip(most.tolist(), near[most, np.arange(rows.size)].tolist(), strict=True))
 
 
 def _touched(old: Params, new: Params, table: Array) -> Array:

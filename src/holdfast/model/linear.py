@@ -28,6 +28,7 @@ from holdfast.core.catalogue import TAGS_PER_ITEM, Catalogue
 from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.viewer import History
 from holdfast.model.index import best
+from holdfast.model.linear_after import After
 from holdfast.model.linear_release import Followers, LinearModel, Sparse, dump, load
 
 Array = NDArray[Any]
@@ -117,11 +118,10 @@ class Linear:
             self._dense = np.zeros((d + 1, d + 1), np.float32)  # the last row and column stand for "unknown": zero
             self._dense[:d, :d] = model.weights
         self.features = Features(catalogue, of, d)
-        self._after = _After(model.followers, catalogue)
+        self._after = After(model.followers, catalogue)
         self._seen = (-1, -1)  # the catalogue's size and version when it was read as a whole
         self._known = (-1, -1)  # and when its names were
-        self._explained: tuple[History, Array, Array, Array] | None = None
-        self._toward: Array = np.zeros(d + 1, np.float32)  # scratch: all 0 between two uses
+        self._place: Array = np.full(d + 1, -1, np.int32)  # scratch: all −1 between two uses
         self._spread = sparse.csr_array((0, d + 1), dtype=np.float32)
         self._tag_share = np.zeros(1, np.float32)
         self._creator_share = np.zeros(1, np.float32)
@@ -137,29 +137,41 @@ class Linear:
         reading = self.read(histories)
         return np.stack([reading.all_rows(i) for i in range(len(histories))])
 
-    def because(self, history: History, row: int) -> list[tuple[int, float]]:
-        """Return (index into the history, contribution to the row's score), strongest first."""
+    def because(self, history: History, rows: Array) -> list[tuple[int, float]]:
+        """Return for each of int64[R] rows which event speaks most for it, and how much; (−1, 0) without any."""
+        said = self.contributions(history, rows)
+        if not said.size:
+            return [(-1, 0.0)] * rows.size
+        most = said.argmax(0)
+        return list(zip(most.tolist(), said[most, np.arange(rows.size)].tolist(), strict=True))
+
+    def contributions(self, history: History, rows: Array) -> Array:
+        """Return float32[H, R]: what each event of a history adds to the score of each of int64[R] rows."""
         self._refresh()
-        if self._explained is None or self._explained[0] is not history:  # the videos of a slate share it
-            dims = self.features.rows(history.rows)  # [H, 14]
-            asked, at = np.unique(dims, return_inverse=True)
-            self._explained = history, asked, at.reshape(dims.shape), faded(history)
-        _, asked, at, fade = self._explained
-        outs = self.features.rows(np.array([row]))[0]
-        toward: Array = self._toward
-        np.add.at(toward, outs, self.shares(np.array([row]))[0])
-        toward[self._d] = 0.0
-        some = asked[: asked.size - int(asked.size > 0 and asked[-1] == self._d)]
-        said: Array = np.zeros(asked.size, np.float32)
+        ins, outs = self.features.rows(history.rows), self.features.rows(rows)  # [H, 14], [R, 14]
+        asked, at = np.unique(ins, return_inverse=True)
+        near, place = np.unique(outs, return_inverse=True)
+        toward: Array = np.zeros((near.size, rows.size), np.float32)
+        np.add.at(toward, (place.reshape(outs.shape), np.arange(rows.size)[:, None]), self.shares(rows))
+        toward[near == self._d] = 0.0
+        said: Array = np.zeros((asked.size, rows.size), np.float32)
+        some = asked[asked < self._d]  # ascending: the unknown is the last
+        said[: some.size] = self._weights(some, near) @ toward
+        speaks = np.einsum("hfr,f->hr", said[at.reshape(ins.shape)], SPREAD_IN)
+        return (speaks + self._after.toward(history.rows, rows)) * faded(history)[:, None]
+
+    def _weights(self, some: Array, near: Array) -> Array:
+        """Return float32[len(some), len(near)]: the weights between features; both ascending."""
         if self._sparse is None:
-            near = np.unique(outs)
-            said[: some.size] = self._dense[np.ix_(some, near)] @ toward[near]
-        else:
-            said[: some.size] = (self._sparse.values[some] * toward[self._sparse.columns[some]]).sum(1)
-        toward[outs] = 0.0
-        speaks = (said[at] * SPREAD_IN).sum(1) * fade + self._after.toward(history.rows, row) * fade
-        order = np.argsort(-speaks)
-        return list(zip(order.tolist(), speaks[order].tolist(), strict=True))
+            return self._dense[np.ix_(some, near)]
+        place = self._place
+        place[near] = np.arange(near.size)
+        at = place[self._sparse.columns[some]]
+        i, j = np.nonzero(at >= 0)
+        place[near] = -1
+        weights: Array = np.zeros((some.size, near.size), np.float32)
+        weights[i, at[i, j]] = self._sparse.values[some][i, j]
+        return weights
 
     def outputs(self, history: History) -> Array:
         """x B of one history, float32[D+1]; only the rows of x that are not zero are read."""
@@ -287,56 +299,6 @@ class Reading:
     def _add(self, scores: Array, i: int) -> None:
         rows, shares = self._after[i]
         scores[rows] += shares
-
-
-class _After:
-    """Followers bound to one catalogue: by source row, where its targets stand."""
-
-    def __init__(self, followers: Followers, catalogue: Catalogue) -> None:
-        self._followers, self._catalogue = followers, catalogue
-        self._rows: Array = np.full(len(followers.videos), -1, np.int64)  # of each video
-        self._starts = np.searchsorted(followers.sources, np.arange(len(followers.videos) + 1))
-        self._source: dict[int, int] = {}  # row → video
-
-    def refresh(self) -> None:
-        """Find the rows of videos that came since."""
-        of, videos = self._catalogue.items.of, self._followers.videos
-        for i in np.flatnonzero(self._rows < 0).tolist():
-            row = of.get(videos[i], -1)
-            if row >= 0:
-                self._rows[i] = row
-                self._source[row] = i
-
-    def of(self, rows: Array, fade: Array) -> tuple[Array, Array]:
-        """Return (rows, each once, ascending; float32 what is added) after a history's rows."""
-        if not self._source:
-            return _NONE
-        targets: list[Array] = []
-        added: list[Array] = []
-        for row, weight in zip(rows.tolist(), fade.tolist(), strict=True):
-            video = self._source.get(row)
-            if video is not None:
-                part = slice(self._starts[video], self._starts[video + 1])
-                targets.append(self._rows[self._followers.targets[part]])
-                added.append(weight * self._followers.shares[part])
-        if not targets:
-            return _NONE
-        found, at = np.unique(np.concatenate(targets), return_inverse=True)
-        sums = np.bincount(at, np.concatenate(added), found.size).astype(np.float32)
-        return found[found >= 0], sums[found >= 0]
-
-    def toward(self, rows: Array, target: int) -> Array:
-        """Return float32[H]: the share of each row's viewers who went on to `target`."""
-        said: Array = np.zeros(rows.size, np.float32)
-        for i, row in enumerate(rows.tolist() if self._source else []):
-            video = self._source.get(row)
-            if video is not None:
-                part = slice(self._starts[video], self._starts[video + 1])
-                said[i] = self._followers.shares[part][self._rows[self._followers.targets[part]] == target].sum()
-        return said
-
-
-_NONE = (np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 def _room(shares: Array, size: int) -> Array:

@@ -18,5 +18,5 @@ class Quiet:
     def score(self, rows):
         return [np.zeros((r.size, 1), np.float32) for r in rows]
 
-    def because(self, history, row):
-        return []
+    def because(self, history, rows):
+        return [(-1, 0.0)] * rows.size

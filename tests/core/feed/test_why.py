@@ -32,8 +32,8 @@ class Network(Nobody):
         return [np.stack([np.full(r.size, 0.2), np.where(r == self.row, 0.9, 0.02), np.full(r.size, 0.001)], 1)
                 for r in rows]  # fmt: skip
 
-    def because(self, history, row):
-        return [(history.rows.size - 1, 0.5)] if history.rows.size else []
+    def because(self, history, rows):
+        return [(history.rows.size - 1, 0.5 if history.rows.size else 0.0)] * rows.size
 
 
 def ask(stage: Stage, rung: Rung = Rung.LINEAR, predict=None, **request) -> dict[str, Why]:

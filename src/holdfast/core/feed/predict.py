@@ -57,8 +57,11 @@ class Predict(Protocol):
         """Take in the histories of one call."""
         ...
 
-    def because(self, history: History, row: int) -> list[tuple[int, float]]:
-        """Return (index into the history, contribution) of what speaks most for `row`, strongest first."""
+    def because(self, history: History, rows: Array) -> list[tuple[int, float]]:
+        """Return for each of int64[R] rows (index into the history, contribution) of what speaks most for it.
+
+        (−1, 0) where nothing does, for lack of a history.
+        """
         ...
 
 

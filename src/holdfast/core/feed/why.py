@@ -3,9 +3,12 @@
 Also the strip of "what it thinks you like": where the viewer's recent liking goes, by tag.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from holdfast.core.catalogue import Catalogue
+from holdfast.core.feed.ladder import Rung
 from holdfast.core.feed.pipeline import Chosen, Result
 from holdfast.core.feed.predict import Predict
 from holdfast.core.feed.shapes import Feature, SlateItem, Taste, Why
@@ -35,6 +38,14 @@ _PART_WORDS = {
     "skip": "you swipe it away",
     "hide": "you hide it",
 }
+_HOW_WORDS = {
+    "rewatch": "You have seen everything there is; this one the longest ago.",
+    "pinned": "Pinned here by the app.",
+    "shelf": "From the last saved shelf of approved videos.",
+    "debut": "New here: it is owed its first viewers.",
+    "drawn": "Drawn by chance, to learn what else you may like.",
+}
+_NOTHING = (-1, 0.0)
 CHANCES = frozenset({"long", "like", "share", "follow", "comment", "skip", "hide"})
 
 
@@ -49,10 +60,11 @@ def taste(history: History, catalogue: Catalogue) -> list[Taste]:
 
 def items(result: Result, world: World, predict: Predict | None) -> list[SlateItem]:
     """Dress a result's videos for the wire. A video that only the shelf knows is left to the caller's shelf."""
-    return [_dress(chosen, result, world, predict) for chosen in result.chosen if chosen.row >= 0]
+    known = [chosen for chosen in result.chosen if chosen.row >= 0]
+    return [_dress(c, said, result, world) for c, said in zip(known, whys(known, result, world, predict), strict=True)]
 
 
-def _dress(chosen: Chosen, result: Result, world: World, predict: Predict | None) -> SlateItem:
+def _dress(chosen: Chosen, said: Why, result: Result, world: World) -> SlateItem:
     c, row = world.catalogue, chosen.row
     p = c.publications[row]
     media = p.media if p else None
@@ -72,64 +84,74 @@ def _dress(chosen: Chosen, result: Result, world: World, predict: Predict | None
         liked=result.viewer.profile.liked(row),
         comments=comments,
         views=views,
-        why=why(chosen, result, world, predict),
+        why=said,
     )
 
 
 def why(chosen: Chosen, result: Result, world: World, predict: Predict | None) -> Why:
     """Say why a video was chosen: one sentence, and the parts of its score as weighed."""
-    features: list[Feature] = []
-    if chosen.parts:
-        weights = WEIGHTS[result.rung].items()
-        weighed = sorted(
-            ((name, w * part, part) for (name, w), part in zip(weights, chosen.parts, strict=True) if w * part),
-            key=lambda f: -abs(f[1]),
+    return whys([chosen], result, world, predict)[0]
+
+
+def whys(chosen: Sequence[Chosen], result: Result, world: World, predict: Predict | None) -> list[Why]:
+    """Say of each video why it was chosen. The model is asked once, about all of which its parts say most."""
+    table = WEIGHTS.get(result.rung, WEIGHTS[Rung.REGIONAL])  # SHELF has no parts
+    names, weights = list(table), np.array(list(table.values()))
+    parts = np.array([c.parts or (0.0,) * len(names) for c in chosen], np.float64).reshape(len(chosen), len(names))
+    said = parts * weights
+    most: list[int] = said.argmax(1).tolist()
+    strongest = [names[m] if row[m] > 0 else "heat" for m, row in zip(most, said.tolist(), strict=True)]
+    sentences = [_fixed(c, result) for c in chosen]
+    asked = [
+        i for i, (sentence, part) in enumerate(zip(sentences, strongest, strict=True))
+        if sentence is None and (part == "next" or part in CHANCES)
+    ]  # fmt: skip
+    near: dict[int, tuple[int, float]] = {}
+    if predict is not None and asked:
+        found = predict.because(result.viewer.history, np.array([chosen[i].row for i in asked], np.int64))
+        near = dict(zip(asked, found, strict=True))
+    order: list[list[int]] = np.argsort(-np.abs(said), axis=1, kind="stable")[:, :FEATURES].tolist()
+    rows = zip(chosen, order, said.tolist(), parts.tolist(), strict=True)
+    return [
+        Why(
+            c.source, round(c.score, 4),
+            sentences[i] or _sentence(c, strongest[i], near.get(i, _NOTHING), result, world.catalogue),
+            [_feature(names[k], says[k], each[k]) for k in best if says[k]],
         )
-        features = [
-            Feature(_PART_WORDS.get(name, name), round(says, 4), round(part, 4) if name in CHANCES else None)
-            for name, says, part in weighed[:FEATURES]
-        ]
-    return Why(chosen.source, round(chosen.score, 4), _sentence(chosen, result, world, predict), features)
+        for i, (c, best, says, each) in enumerate(rows)
+    ]  # fmt: skip
 
 
-def _sentence(chosen: Chosen, result: Result, world: World, predict: Predict | None) -> str:
-    fixed = {
-        "rewatch": "You have seen everything there is; this one the longest ago.",
-        "pinned": "Pinned here by the app.",
-        "shelf": "From the last saved shelf of approved videos.",
-        "debut": "New here: it is owed its first viewers.",
-        "drawn": "Drawn by chance, to learn what else you may like.",
-    }
+def _feature(name: str, says: float, part: float) -> Feature:
+    return Feature(_PART_WORDS.get(name, name), round(says, 4), round(part, 4) if name in CHANCES else None)
+
+
+def _fixed(chosen: Chosen, result: Result) -> str | None:
+    """Return the sentence of a video whose place says it all; None where its score must be asked."""
     asked = result.viewer.asked
     if chosen.how == "rewatch" and asked.only is not None:
         return "You have seen everything in this feed; this one the longest ago."
-    if chosen.how in fixed:
-        return fixed[chosen.how]
+    if chosen.how in _HOW_WORDS:
+        return _HOW_WORDS[chosen.how]
     if chosen.source == "following" or asked.kind.newest:
         return "You follow its creator."
     if asked.kind.name == "plain":
         return "People here like it now; nothing about you was used to choose it."
-    strongest = _strongest(chosen, result)
+    return None
+
+
+def _sentence(chosen: Chosen, strongest: str, near: tuple[int, float], result: Result, c: Catalogue) -> str:
+    """`strongest`: the part that says most; `near`: the event that the model says speaks most, and how much."""
     if strongest == "told":
-        return f"You asked for more of {_wanted(chosen.row, result, world.catalogue)}."
+        return f"You asked for more of {_wanted(chosen.row, result, c)}."
     if strongest == "taste":
-        return _by_taste(chosen.row, result, world.catalogue)
-    if predict is not None and strongest in ("next", *CHANCES):
-        for i, speaks in predict.because(result.viewer.history, chosen.row)[:1]:
-            if speaks > 0:
-                return _because(result.viewer.history, i, strongest == "next", world.catalogue)
+        return _by_taste(chosen.row, result, c)
+    if near[1] > 0:
+        return _because(result.viewer.history, near[0], strongest == "next", c)
     if strongest in CHANCES:
         return f"The model expects that {_PART_WORDS[strongest]}."
-    topic = f"It is about {result.viewer.query.ask.topic}, and people" if asked.kind.name == "topic" else "People"
-    return f"{topic} here like it now."
-
-
-def _strongest(chosen: Chosen, result: Result) -> str:
-    """Return the part that says most for a video, `heat` where none does."""
-    weights = WEIGHTS[result.rung]
-    said = {name: w * part for (name, w), part in zip(weights.items(), chosen.parts, strict=True)}
-    strongest = max(said, key=said.__getitem__, default="heat")
-    return strongest if said.get(strongest, 0.0) > 0 else "heat"
+    topic = result.viewer.asked.kind.name == "topic"
+    return f"{f'It is about {result.viewer.query.ask.topic}, and people' if topic else 'People'} here like it now."
 
 
 def _wanted(row: int, result: Result, c: Catalogue) -> str:
