@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.adapters import kuairand
 from holdfast.core.errors import Refused
-from holdfast.eval import areas, columns, log, log_ranker, next_view
+from holdfast.eval import areas, columns, earlier, log, log_ranker, next_view
 from holdfast.eval.areas import Areas, Asked
 from holdfast.eval.calibration import calibration
 from holdfast.eval.kuairand import load
@@ -143,7 +143,7 @@ def test_nothing_after_the_split_reaches_a_number(small: Path) -> None:
     turned = load(small, date(2022, 4, 27), None)
     late = ~data.taught
     assert (data.column["long"][late] != turned.column["long"][late]).all()
-    one, two = columns.network(data, 0), columns.network(turned, 0)
+    one, two = (columns.network(d, 0, earlier.expected(d, 0)) for d in (data, turned))
     assert all(np.array_equal(one[name], two[name]) for name in one)
     viewer, at = log_ranker.sides(data, 8)[1:3]
     history = log_ranker.before(data, viewer, at, 8)
@@ -175,7 +175,7 @@ def test_a_small_world_is_understood(small: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_network_hears_a_viewers_history(small: Path) -> None:
     data = load(small, date(2022, 4, 27), None)
     recipe = log_ranker.Recipe(events=4, width=8, bins=4, hidden=16, members=2)
-    numbers = columns.matrix(columns.network(data, 0))
+    numbers = columns.matrix(columns.network(data, 0, np.zeros(len(data.taught))))
     tables, viewer, at, _ = log_ranker.sides(data, recipe.width)
     history = log_ranker.before(data, viewer, at, recipe.events)
     labels = np.zeros((len(numbers), len(log_ranker.HEADS)), np.float32)

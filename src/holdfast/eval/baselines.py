@@ -46,12 +46,12 @@ def gbdt(data: Data, of: str, seed: int) -> Array:
     return boosted(matrix(trees(data, of, seed)), data, of, seed)
 
 
-def boosted(table: Array, data: Data, of: str, seed: int) -> Array:
+def boosted(table: Array, data: Data, of: str, seed: int, rounds: int = 500) -> Array:
     """Histogram boosting (as LightGBM; Ke et al., NeurIPS 2017) over `table` float32[N, F]; → P float64[asked]."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
-        learning_rate=0.025, max_leaf_nodes=8, max_iter=500, l2_regularization=1.0, min_samples_leaf=50,
+        learning_rate=0.025, max_leaf_nodes=8, max_iter=rounds, l2_regularization=1.0, min_samples_leaf=50,
         early_stopping=False, random_state=seed,  # type: ignore[arg-type]
     )  # fmt: skip
     model.fit(table[data.taught], data.column[of][data.taught])

@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import svds
 
 from holdfast.adapters.kuairand import ZONE_MS
-from holdfast.eval import columns
 from holdfast.eval.kuairand import Data
 from holdfast.eval.next_view import cowatch
 from holdfast.model import network, ranker
@@ -176,9 +175,12 @@ def before(data: Data, viewer: Array, at: Array, events: int) -> Array:
 
 
 def predict(
-    data: Data, recipe: Recipe, seeds: int, seed: int, until_s: float, say: Say
+    data: Data, recipe: Recipe, numbers: list[Array], seed: int, until_s: float, say: Say
 ) -> tuple[Array, dict[str, Any]]:
-    """Train up to `seeds` networks until `until_s` (monotonic); → mean logits float64[asked, A], and how."""
+    """Train one network on each float32[N, F] of `numbers` until `until_s` (monotonic), at least one.
+
+    → mean logits float64[asked, A], and how.
+    """
     tables, viewer, at, _ = sides(data, recipe.width)
     history = before(data, viewer, at, max(recipe.events, 1))
     if not recipe.events:
@@ -186,19 +188,16 @@ def predict(
     labels = np.stack([data.column[head] for head in HEADS], 1).astype(np.float32)
     asked = np.flatnonzero(~data.taught)
     total, done, begun = np.zeros((len(asked), len(HEADS))), 0, time.monotonic()
-    features, model = 0, None
-    for k in range(seeds):
+    taught = np.flatnonzero(data.taught)
+    model = Ranker(data, recipe, numbers[0].shape[1], len(taught))  # one compilation for all
+    for k, table in enumerate(numbers):
         if done and time.monotonic() + (time.monotonic() - begun) / done > until_s:
             break
-        numbers = columns.matrix(columns.network(data, seed + k))
-        features = numbers.shape[1]
-        rows = Rows(data.column["video"].astype(np.int32), numbers, history, labels)
-        taught = np.flatnonzero(data.taught)
-        model = model or Ranker(data, recipe, features, len(taught))  # one compilation for all seeds
+        rows = Rows(data.column["video"].astype(np.int32), table, history, labels)
         total += fit(model, tables, rows, taught, asked, seed + k)
         done += 1
-        say(f"network {done} of {seeds}: {time.monotonic() - begun:.0f} s")
-    return total / done, {"seeds": done, "seconds": round(time.monotonic() - begun, 1), "features": features}
+        say(f"network {done} of {len(numbers)}: {time.monotonic() - begun:.0f} s")
+    return total / done, {"seeds": done, "seconds": round(time.monotonic() - begun, 1), "features": numbers[0].shape[1]}
 
 
 def fit(model: Ranker, tables: Sides, rows: Rows, taught: Array, asked: Array, seed: int) -> Array:
