@@ -256,7 +256,10 @@ def bench_debuts(*, worlds: int = 1, json: Json = False) -> None:
 
 
 @bench.command(name="guard")
-def bench_guard(*, viewers: int = 120, warm: float = 3600.0, seed: int = 0, json: Json = False) -> None:
+def bench_guard(
+    *, viewers: int = 120, warm: float = 3600.0, part: Literal["all", "outage", "farm"] = "all", seed: int = 0,
+    json: Json = False,
+) -> None:  # fmt: skip
     """What an hour on REGIONAL and an hour of bought clicks do to the network; what the gate says of bad ones.
 
     Parameters
@@ -265,12 +268,14 @@ def bench_guard(*, viewers: int = 120, warm: float = 3600.0, seed: int = 0, json
         the audience beside the panel; one account in twenty is bought.
     warm
         seconds of virtual time before the first hour is looked at.
+    part
+        only the hours of the outage, or only the farm's and the bad networks.
     """
     from holdfast.cli import figures
 
     if viewers < 40 or warm < 0:
         raise Refused("--viewers counts from 40, --warm from 0", field="viewers", hint="--viewers 120 --warm 3600")
-    figures.guard(viewers, warm, seed, json)
+    figures.guard(viewers, warm, part, seed, json)
 
 
 @bench.command(name="context")

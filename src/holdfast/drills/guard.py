@@ -185,8 +185,8 @@ def change(before: list[float], after: list[float]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run(viewers: int, warm_s: float, seed: int, say: Say) -> dict[str, Any]:
-    """Let the hours pass. → the keys of the module's table; `change` says how a figure is put."""
+def run(viewers: int, warm_s: float, part: str, seed: int, say: Say) -> dict[str, Any]:
+    """Let the hours pass, or those of one `part`. → the keys of the module's table; `change` says how a figure is put."""
     begun = time.process_time()
     hour = Guarded(seed, viewers)
     school = hour.school
@@ -195,9 +195,13 @@ def run(viewers: int, warm_s: float, seed: int, say: Say) -> dict[str, Any]:
         hour.passes(min(left_s, WARM_SAY_S))
         say(f"warm: {_state(school)}")
     hour.away_us = school.now_us
-    figures = {"ordinary": hour_of(hour, Rung.FULL, say), "outage": hour_of(hour, Rung.REGIONAL, say)}
+    figures: dict[str, Any] = {}
+    if part != "farm":
+        figures |= {"ordinary": hour_of(hour, Rung.FULL, say), "outage": hour_of(hour, Rung.REGIONAL, say)}
+    if part != "outage":
+        figures |= {"farm": farm(hour, say), "bad": bad_candidates(hour, say)}
     return {
-        **figures, "farm": farm(hour, say), "bad": bad_candidates(hour, say),
+        **figures,
         "audience": viewers, "panel": len(hour.panel),
         "rollouts": dict(Counter(r.verdict for r in school.rollouts)), "trained": school.trainer.trained,
         "cpu_s": round(time.process_time() - begun, 1),
