@@ -3,6 +3,7 @@
     DIR/topology.json        the resolved map, read by every process
     DIR/keys/                secrets, outside every data directory
     DIR/regions/NAME/        one region's data: nats/ blobs/ tables.sqlite held.json uploads/ logs/
+                             (nats.before-…, nats.damaged-…, nats.salvaged-…: see log_files)
 
 Losing (or deleting) a region's data directory does not lose its identity: its keys lie elsewhere, its peers hold its
 chains.
