@@ -186,7 +186,7 @@ def change(before: list[float], after: list[float]) -> dict[str, Any]:
 
 
 def run(viewers: int, warm_s: float, part: str, seed: int, say: Say) -> dict[str, Any]:
-    """Let the hours pass, or those of one `part`. → the keys of the module's table; `change` says how a figure is put."""
+    """Let the hours pass, or those of one `part`. → the module's words as keys; `change` says how a figure is put."""
     begun = time.process_time()
     hour = Guarded(seed, viewers)
     school = hour.school
