@@ -6,6 +6,10 @@
 
 The region (log, keeper, node, learner) shares core 0, the audience has the other. Viewers of a seeded world watch slate
 after slate through the API; a dwell is reported, not waited for. Releases are read from the log, as a node reads them.
+
+Two phases. At a pace that leaves the core some rest, for the clocks. Then the FLOOD: as many slates as the region will
+serve, and on until a released network has learned from the last of them: `events_per_s` of `offered_per_s`.
+`learner_ms_per_event` is what the learner used of the core per showing of that phase; its inverse is the ceiling.
 """
 
 import asyncio
@@ -25,6 +29,7 @@ from holdfast.core.feed.shapes import FeedRequest
 from holdfast.drills import bench_region
 from holdfast.drills.bench_learning import Seat, item_of, watch
 from holdfast.drills.world import World, clips
+from holdfast.model.rollout import RUNG as NETWORK
 
 ROLES = ("log", "keeper", "node", "learner")
 CLIPS = 2000
@@ -33,6 +38,8 @@ SLATE = 8
 AT_ONCE = 4
 PROBE_EVERY_S = 0.25
 PAUSE_S = 0.2  # between two slates of one lane: about AT_ONCE · SLATE / PAUSE_S showings a second at most
+FLOOD_LANES = 12  # beside the others, without a pause
+DRAIN_S = 120.0  # for a network that has learned from all of the flood
 FIRST_S = 240.0  # until the first network is released, on a busy machine
 
 Say = Callable[[str], None]
@@ -78,11 +85,41 @@ async def _run(seconds: float, say: Say) -> dict[str, Any]:
                 began, cpu = time.monotonic(), running.cpu_s()
                 await asyncio.sleep(seconds)
                 used = {r: round((s - cpu[r]) / seconds, 3) for r, s in running.cpu_s().items()}
-                return figures(books, first, began) | {"cpu": used, "rss_mb": running.rss_mb()}
+                found = figures(books, first, began) | {"cpu": used}
+                found |= await _flood(team, world, books, running, seconds)
+                return found | {"rss_mb": running.rss_mb()}
             finally:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _flood(
+    team: Team, world: World, books: Books, running: bench_region.Running, seconds: float
+) -> dict[str, Any]:
+    """Offer as much as the region will serve for `seconds`; wait until it is learned; → what was trained."""
+    before = [(at, r) for at, r in books.heard if r.rung == NETWORK][-1]
+    began, offered, cpu = time.monotonic(), len(books.acked), running.cpu_s()["learner"]
+    tasks = [asyncio.create_task(_lane(team, world, books, AT_ONCE + k, 0.0)) for k in range(FLOOD_LANES)]
+    await asyncio.sleep(seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    flooded_s, offered = time.monotonic() - began, len(books.acked) - offered
+    last = max(stamp for _, stamp in books.acked)
+    after = before
+    while time.monotonic() < began + flooded_s + DRAIN_S and after[1].learned_to < last:
+        running.check()
+        await asyncio.sleep(0.5)
+        after = [(at, r) for at, r in books.heard if r.rung == NETWORK][-1]
+    trained, took_s = after[1].examples - before[1].examples, after[0] - before[0]
+    used_s = running.cpu_s()["learner"] - cpu
+    return {
+        "events_per_s": round(trained / took_s, 1) if took_s else 0.0,
+        "offered_per_s": round(offered / flooded_s, 1),
+        "learner_ms_per_event": round(1000 * used_s / trained, 3) if trained else 0.0,
+        "drained_s": round(after[0] - began - flooded_s, 1) if after[1].learned_to >= last else None,
+    }
 
 
 async def _first_network(
@@ -95,7 +132,7 @@ async def _first_network(
         for task in tasks:
             if task.done():
                 task.result()
-        if any(r.rung == "FULL" for _, r in books.heard):
+        if any(r.rung == NETWORK for _, r in books.heard):
             return time.monotonic() - began
         await asyncio.sleep(1.0)
         waited_s = time.monotonic() - began
@@ -122,9 +159,11 @@ async def _listen(running: bench_region.Running, books: Books) -> None:
         await client.close()
 
 
-async def _lane(team: Team, world: World, books: Books, lane: int) -> None:
+async def _lane(team: Team, world: World, books: Books, lane: int, pause_s: float = PAUSE_S) -> None:
     """Some of the viewers, one slate each in turn."""
-    seats = [Seat(world.viewer(k)) for k in range(lane, VIEWERS, AT_ONCE)]
+    seats = [Seat(world.viewer(lane + AT_ONCE * k)) for k in range(VIEWERS // AT_ONCE)]
+    if lane >= AT_ONCE:  # of the flood: viewers of its own
+        seats = [Seat(world.viewer(VIEWERS * (1 + lane) + k)) for k in range(VIEWERS // AT_ONCE)]
     turn = 0
     while True:
         turn += 1
@@ -140,7 +179,7 @@ async def _lane(team: Team, world: World, books: Books, lane: int) -> None:
                 continue
             now = time.monotonic()
             books.acked += [(now, e["stamp"]) for e in entries if e["kind"] == "view"]
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(pause_s)
 
 
 async def _probe(team: Team, world: World, books: Books) -> None:
@@ -166,10 +205,8 @@ async def _probe(team: Team, world: World, books: Books) -> None:
 
 def figures(books: Books, first_s: float, began: float) -> dict[str, Any]:
     """Return the figures of what was acknowledged and released since `began`."""
-    networks = [(at, r) for at, r in books.heard if r.rung == "FULL"]
-    trained = [(at, r.examples) for at, r in networks if at >= began]
-    span = trained[-1][0] - trained[0][0] if len(trained) > 1 else 0.0
-    waits = {rung: _waits(books, rung, began) for rung in ("FULL", "LINEAR")}
+    networks = [(at, r) for at, r in books.heard if r.rung == NETWORK]
+    waits = {rung: _waits(books, rung, began) for rung in (NETWORK, "LINEAR")}
     verdicts: dict[str, int] = {}
     for rollout in books.rollouts:
         verdicts[rollout.verdict] = verdicts.get(rollout.verdict, 0) + 1
@@ -179,8 +216,7 @@ def figures(books: Books, first_s: float, began: float) -> dict[str, Any]:
         "event_to_release_s_p50": quantile(waits["FULL"], 0.5),
         "event_to_release_s_p99": quantile(waits["FULL"], 0.99),
         "event_to_linear_s_p99": quantile(waits["LINEAR"], 0.99),
-        "events_per_s": round((trained[-1][1] - trained[0][1]) / span, 1) if span else 0.0,
-        "offered_per_s": round(sum(at >= began for at, _ in books.acked) / max(time.monotonic() - began, 1e-9), 1),
+        "paced_per_s": round(sum(at >= began for at, _ in books.acked) / max(time.monotonic() - began, 1e-9), 1),
         "first_network_s": round(first_s, 1),
         "networks": len(networks),
         "verdicts": verdicts,

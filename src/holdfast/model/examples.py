@@ -72,6 +72,12 @@ class Unit:
     labels: Array
     weights: Array
 
+    def join(self, other: "Unit") -> None:
+        """Take in other showings of the same slate."""
+        self.rows, self.fixed = np.concatenate([self.rows, other.rows]), np.concatenate([self.fixed, other.fixed])
+        self.labels = np.concatenate([self.labels, other.labels])
+        self.weights = np.concatenate([self.weights, other.weights])
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -1,6 +1,6 @@
 """Learning while serving: small steps on what has just settled, mixed with what settled before.
 
-One step takes a few fresh examples and fills up with old ones, drawn from the newest PAST: the fresh ones make a
+One step takes a few fresh examples and fills up with some drawn from the newest PAST: the fresh ones make a
 release current, the old ones keep a small audience's evening from erasing its afternoon. The loss is the ranker's,
 over all heads, plus the retrieval head's: after each event of a history, which video was watched long next, against
 negatives drawn uniformly from the catalogue (all of it while it is small). Their scores are corrected for how few they
@@ -16,6 +16,7 @@ batch is cut over the axis "data" of a mesh and XLA adds up the gradients.
 
 import zlib
 from collections import deque
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -162,6 +163,11 @@ def stepper(size: full.Size, mesh: Mesh | None = None) -> Any:
     return jax.jit(step, in_shardings=(same, parted, same), out_shardings=(same, same))
 
 
+def prepare() -> None:
+    """Compile the step of the live size, so that it lies in JAX's cache for whoever trains."""
+    Trainer(Catalogue()).warm()
+
+
 class Trainer:
     """A run with its examples. `offer` them in order; `step` takes some of them, `flush` all that wait."""
 
@@ -173,6 +179,7 @@ class Trainer:
         self.trained = 0  # showings
         self.loss = 0.0  # of the last step
         self.waiting: deque[Unit] = deque()
+        self._parts: dict[int, Unit] = {}  # of those that wait, by their history's id: the newest
         self._past: deque[Unit] = deque(maxlen=PAST)
         self._stepper = stepper(size, mesh)
         net = size.net
@@ -192,8 +199,20 @@ class Trainer:
         jax.block_until_ready(self._stepper(self.run, cut, drawn))
 
     def offer(self, unit: Unit, *, known: bool = False) -> None:
-        """Take an example to train on; `known`: it was trained on before the checkpoint and is only remembered."""
-        (self._past if known else self.waiting).append(unit)
+        """Take an example to train on; `known`: it was trained on before the checkpoint and is only remembered.
+
+        What settles of a slate while an earlier part of it still waits joins that part: reading the history is most of
+        a step, and they have the same.
+        """
+        self._past.append(unit)  # in the order of the chain, whatever is joined: a restart draws the same
+        if known:
+            return
+        part = self._parts.get(id(unit.past))  # no history of one that waits is freed, so no id is taken twice
+        if part is not None and len(part.rows) + len(unit.rows) <= SHOWN_MAX:
+            part.join(unit)
+            return
+        part = self._parts[id(unit.past)] = replace(unit)
+        self.waiting.append(part)
 
     @property
     def new(self) -> int:
@@ -203,12 +222,14 @@ class Trainer:
     def step(self) -> None:
         """Train on the oldest waiting examples, NEW of them if so many wait, and on old ones."""
         fresh = [self.waiting.popleft() for _ in range(min(self.new, len(self.waiting)))]
+        for unit in fresh:
+            if self._parts.get(id(unit.past)) is unit:
+                del self._parts[id(unit.past)]
         dice = np.random.default_rng((self.seed, int(self.run.step)))
         old = dice.integers(0, len(self._past), BATCH - len(fresh)).tolist() if self._past else []
         cut = self._cut(fresh + [self._past[i] for i in old])
         self.run, value = self._stepper(self.run, cut, self._draw(dice))
         self.loss = float(value)
-        self._past.extend(fresh)
         self.trained += sum(len(u.rows) for u in fresh)
 
     def flush(self) -> None:

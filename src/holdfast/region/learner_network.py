@@ -17,6 +17,7 @@ the release that serves.
 
 import asyncio
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -39,14 +40,15 @@ from holdfast.model.rollout import RUNG, SHARES_PPM, Line, Step, Trial
 from holdfast.region import node_networks
 from holdfast.region.fetch import Fetcher
 
-RELEASE_EVERY_S = 4.0  # while nothing is under trial
+RELEASE_EVERY_S = 2.0  # while nothing is under trial
 KEEP_EVERY_S = 15.0  # between checkpoints; a kill costs so much training again
-DECIDE_EVERY_S = 2.0
+DECIDE_EVERY_S = 1.0
 UNITS_FIRST = 64  # examples before anything is trained
 PAST_KEPT = 4096  # as model.online.PAST
 JUDGED_MAX = 256  # newest held-out slates that a candidate is asked about
 WHOLE_EVERY = 10  # releases that build upon one whole one
 AGAIN_S = 300.0  # after a failure of JAX
+COMPILING = "from holdfast.model import online; online.prepare()"
 KEPT = 24  # own blobs of networks kept, beside those the line names
 
 log = telemetry.logger()
@@ -106,10 +108,13 @@ class LearnerNetwork:
                 self._past.append(unit)
         if resting:  # another learner's parameters go on from here; ours would be of the past
             self._trainer, self._stored = None, b""
-        if resting or not caught_up or time.monotonic() < self._off_until_s:
+        if resting or time.monotonic() < self._off_until_s:
             return
         try:
-            await self._learn()
+            if self._making is None and self._trainer is None and len(self._past) >= UNITS_FIRST:
+                self._making = asyncio.create_task(self._make())  # also while history is read: compiling reads nothing
+            if caught_up:
+                await self._learn()
         except Exception as e:  # noqa: BLE001 - JAX raises what it likes; LINEAR goes on
             self.fail(e)
 
@@ -120,8 +125,6 @@ class LearnerNetwork:
         self._stored, self._off_until_s = b"", time.monotonic() + AGAIN_S
 
     async def _learn(self) -> None:
-        if self._making is None and self._trainer is None and len(self._past) >= UNITS_FIRST:
-            self._making = asyncio.create_task(self._make())
         if self._making is not None and self._making.done():
             made, self._making = self._making.result(), None
             await self._begin(made)
@@ -129,8 +132,17 @@ class LearnerNetwork:
             await asyncio.to_thread(self._trainer.step)
 
     async def _make(self) -> Any:
-        """Make a trainer and compile its step, beside the fold: tens of seconds on a busy machine."""
+        """Make a trainer and compile its step, beside the fold: tens of seconds on a busy machine.
+
+        A process of its own compiles, into JAX's cache on disk, and ends: what compiling takes (400 MB) goes with it.
+        """
         node_networks.prepare(self._home)
+        child = await asyncio.create_subprocess_exec(sys.executable, "-c", COMPILING)
+        try:
+            await child.wait()
+        except asyncio.CancelledError:
+            child.kill()
+            raise
         online = await asyncio.to_thread(_online)
         trainer = await asyncio.to_thread(online.Trainer, self.lessons.world.catalogue)
         await asyncio.to_thread(trainer.warm)

@@ -9,6 +9,8 @@ what serves and what is under trial, and nothing else.
 """
 
 import asyncio
+import math
+import time
 
 from holdfast.adapters import telemetry
 from holdfast.core.classes import Class
@@ -23,6 +25,27 @@ from holdfast.region.node_state import State
 
 RETRY_S = 2.0
 REFUSED_KEPT = 64
+AGAIN_S, AGAIN_MAX_S = 60.0, 3600.0  # a network that there was no memory for is tried again, at doubling intervals
+
+
+class Refusals:
+    """Networks that could not be taken up, and when each is tried again. Times in seconds of a steady clock."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, tuple[float, float]] = {}  # digest -> (when, how long that was to wait)
+
+    def refuse(self, sha: str, now_s: float, *, broken: bool) -> float:
+        """Note a failure; return how long to wait: for ever if the network itself is broken."""
+        waited_s = self._until.pop(sha, (0.0, AGAIN_S / 2))[1]
+        wait_s = math.inf if broken else min(2 * waited_s, AGAIN_MAX_S)
+        self._until[sha] = now_s + wait_s, wait_s
+        while len(self._until) > REFUSED_KEPT:
+            del self._until[next(iter(self._until))]
+        return wait_s
+
+    def open(self, sha: str, now_s: float) -> bool:
+        """Say whether a network may be tried now."""
+        return now_s >= self._until.get(sha, (0.0, 0.0))[0]
 
 
 class NodeReleases:
@@ -33,7 +56,7 @@ class NodeReleases:
         self._fetcher = fetcher
         self.newest: Release | None = None  # of LINEAR
         self._linear = ""  # the digest of LINEAR's that was taken up last
-        self._refused: dict[str, None] = {}
+        self._refused = Refusals()
         self._base: tuple[str, object] | None = None
         self._news = asyncio.Event()
 
@@ -67,7 +90,7 @@ class NodeReleases:
                 late = True
             for release in self._state.networks.wanted():
                 try:
-                    if release.sha not in self._refused:
+                    if self._refused.open(release.sha, time.monotonic()):
                         await self._take_network(release)
                 except Degraded:
                     late = True
@@ -111,9 +134,9 @@ class NodeReleases:
         except Exception as e:  # noqa: BLE001 - Broken, or JAX is not there, or has no memory: LINEAR serves on
             telemetry.logger().warning("a network is refused here", sha=release.sha, why=repr(e))
             state.count("releases_refused")
-            self._refused[release.sha] = None
-            while len(self._refused) > REFUSED_KEPT:
-                del self._refused[next(iter(self._refused))]
+            wait_s = self._refused.refuse(release.sha, time.monotonic(), broken=isinstance(e, Broken))
+            if wait_s < math.inf:
+                asyncio.get_running_loop().call_later(wait_s, self._news.set)
             return
         network.linear = state.model.predict if state.model else None  # the newest, should it have changed meanwhile
         network.refresh()
