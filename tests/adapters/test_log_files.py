@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def test_a_copy_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, blk: Pat
     )  # fmt: skip
     assert done.stdout.startswith("refused")
     assert [p.name for p in tmp_path.iterdir()] == ["nats"]
+
+
+def test_what_a_crash_left_is_removed_later_and_the_work_of_another_process_is_not(tmp_path: Path, blk: Path) -> None:
+    old, new = (tmp_path / f"nats.before-{ns:020d}.part" for ns in (1, time.time_ns()))
+    old.mkdir()
+    new.mkdir()
+    blk.write_bytes(b"x")
+    (made,) = [keep_before(tmp_path / "nats")]
+    assert made and sorted(p.name for p in tmp_path.iterdir()) == ["nats", *sorted([new.name, made.name])]
+    assert set_aside(tmp_path) == [made]
 
 
 def test_sectors_that_cannot_be_read_are_zeros(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ MESSAGES = "*.blk"
 BEFORE, DAMAGED, SALVAGED = "nats.before-", "nats.damaged-", "nats.salvaged-"
 COPIES_MAX = 4  # of a log server that dies again and again while the keeper cannot recover
 SPACE_LEFT_BYTES = 100_000_000  # a copy must not be what fills the disk
+PART_NS_MAX = 3600 * 1_000_000_000  # a part this old is nobody's work any more
 CHUNK = 1_000_000
 SECTOR = 4096
 
@@ -44,7 +45,8 @@ def keep_before(store: Path, only: str = "*") -> Path | None:
         return None
     if shutil.disk_usage(region).free < sum(s.st_size for s in files.values()) + SPACE_LEFT_BYTES:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    whole = region / f"{BEFORE}{time.time_ns():020d}"
+    now_ns = time.time_ns()
+    whole = region / f"{BEFORE}{now_ns:020d}"
     part = region / f"{whole.name}.part"
     try:
         for path, stat in files.items():
@@ -55,12 +57,13 @@ def keep_before(store: Path, only: str = "*") -> Path | None:
             os.utime(target, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         for path in [*part.rglob("*"), part]:  # after all were written: then one commit of the disk serves many
             make_durable(path)
-        part.rename(whole)  # a crash before this leaves a part, which the next copy removes
+        part.rename(whole)  # a crash before this leaves a part, which a later copy removes
     except OSError:
         shutil.rmtree(part, ignore_errors=True)
         raise
     make_durable(region)
-    for old in [*copies[1:][: max(0, len(copies) + 1 - COPIES_MAX)], *region.glob(f"{BEFORE}*.part")]:
+    left = [p for p in region.glob(f"{BEFORE}*.part") if p.name < f"{BEFORE}{now_ns - PART_NS_MAX:020d}"]
+    for old in [*copies[1:][: max(0, len(copies) + 1 - COPIES_MAX)], *left]:
         shutil.rmtree(old, ignore_errors=True)  # never the first: it is the one before any cutting off
     return whole
 
