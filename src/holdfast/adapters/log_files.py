@@ -22,7 +22,7 @@ from pathlib import Path
 
 from holdfast.adapters.system import make_durable
 
-MESSAGES = "*.blk"
+STREAMS, MESSAGES = "HF_*", "*.blk"  # chains; what others keep on this server is not ours to copy
 BEFORE, DAMAGED, SALVAGED = "nats.before-", "nats.damaged-", "nats.salvaged-"
 COPIES_MAX = 4  # of a log server that dies again and again while the keeper cannot recover
 SPACE_LEFT_BYTES = 100_000_000  # a copy must not be what fills the disk
@@ -31,7 +31,7 @@ CHUNK = 1_000_000
 SECTOR = 4096
 
 
-def keep_before(store: Path, only: str = "*") -> Path | None:
+def keep_before(store: Path, only: str = STREAMS) -> Path | None:
     """Copy the message files of a store that is about to be started, or of one stream folder; durable on return.
 
     Returns the copy, None if the newest one holds everything already. Raises OSError on a full disk.
