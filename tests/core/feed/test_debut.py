@@ -47,6 +47,10 @@ def test_an_impression_qualifies_once_per_viewer_and_never_for_the_creator_or_in
     assert (c.qualified[row], c.debut_shown[row], c.debut_long[row]) == (1, 2, 1)
     world.apply(Hide(device="b", outbox=2, stamp=T + 3 * S, item="new"))  # acted on it: that is more than passing
     assert (c.qualified[row], c.debut_hidden[row]) == (2, 1)
+    short = {"item": "new", "duration_ms": 900, "stamp": T + 4 * S, "outbox": 1}  # shorter than what qualifies
+    world.apply(View(device="c", dwell_ms=880, **short))
+    world.apply(View(device="d", dwell_ms=300, **short))
+    assert c.qualified[row] == 3
 
 
 @settings(max_examples=15, deadline=None)

@@ -120,23 +120,23 @@ const NOT_SHOWN = {
 
 /**
  * What a creator reads of a video's first viewers. `video`: {verdict, reasons, published, debut: {state, met, owed, words, since}}.
- * Returns {word, shape, tone, line, ticks, took}: whether ticks are drawn, and `took(now)`, how long it has been (µs), or null.
+ * `now`: µs since 1970. Returns {word, shape, tone, line, ticks}: whether ticks are drawn.
  */
-export function debutOf({ verdict, reasons, debut }) {
+export function debutOf({ verdict, reasons, debut }, now) {
   const { state, met, owed, words, since } = debut
-  const took = (now) => `for ${span(Math.max(0, (now - since) / 1e6))}`
+  const after = span(Math.max(0, (now - since) / 1e6))
   if (state === 'waiting') {
     const why = (reasons ?? []).join(' ')
     const line = NOT_SHOWN[verdict] ? `${NOT_SHOWN[verdict]}${why ? ` ${why}` : ''}` : 'It is being checked. Its first viewers come after that.'
-    return { word: verdict === 'remove' ? 'not shown' : verdict === 'limit' || verdict === 'age' ? 'limited' : 'waiting', shape: verdict === 'remove' ? '×' : '◐', tone: verdict === 'remove' ? 'lost' : 'degraded', line, ticks: false, took: null }
+    return { word: verdict === 'remove' ? 'not shown' : verdict === 'limit' || verdict === 'age' ? 'limited' : 'waiting', shape: verdict === 'remove' ? '×' : '◐', tone: verdict === 'remove' ? 'lost' : 'degraded', line, ticks: false }
   }
   if (state === 'running') {
-    const line = owed < 20 ? words : met ? `${met} of its first ${owed} viewers so far.` : `None of its first ${owed} viewers has come yet.`
-    return { word: 'meeting its first viewers', shape: '◐', tone: 'sky', line, ticks: true, took }
+    const line = owed < 20 ? words : met ? `${met} of its first ${owed} viewers, in ${after} so far.` : `None of its first ${owed} viewers yet, after ${after}.`
+    return { word: 'meeting its first viewers', shape: '◐', tone: 'sky', line, ticks: true }
   }
-  if (state === 'reached') return { word: 'first viewers reached', shape: '●', tone: 'well', line: words, ticks: true, took: null }
-  if (state === 'stopped') return { word: 'on its own merit', shape: '○', tone: 'degraded', line: words, ticks: true, took: null }
-  return { word: 'first day over', shape: '○', tone: 'quiet', line: words, ticks: true, took: null }
+  if (state === 'reached') return { word: 'first viewers reached', shape: '●', tone: 'well', line: words, ticks: true }
+  if (state === 'stopped') return { word: 'on its own merit', shape: '○', tone: 'degraded', line: words, ticks: true }
+  return { word: 'first day over', shape: '○', tone: 'quiet', line: words, ticks: true }
 }
 
 /** A part of why: what it says, and how it weighed. A chance is said as one in a hundred. */

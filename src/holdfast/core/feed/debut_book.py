@@ -1,7 +1,7 @@
 """The debut book: who has met each new video, and how they took it. A fold, like all that a slate is made from.
 
-A *qualified impression* is a distinct viewer, not the creator, who had the video on screen for QUALIFIED_MS or acted on
-it. Counted are the first DEBUT_VIEWS: min(N, distinct viewers) comes out the same in any order of arrival, and twice
+A *qualified impression* is a distinct viewer, not the creator, who had the video on screen for QUALIFIED_MS, or to the
+end if it is shorter, or acted on it. Counted are the first DEBUT_VIEWS: min(N, distinct viewers) comes out the same in any order of arrival, and twice
 heard is once counted. Until then the book holds each viewer's verdict as flags that only add up (a join, too), so that
 how the video was taken needs no order either.
 

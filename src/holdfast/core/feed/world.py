@@ -107,7 +107,7 @@ class World:
             return
         long = is_long(e.dwell_ms, e.duration_ms)
         profile = self.profile(e.device)
-        flags = SHOWN | (QUALIFIED if e.dwell_ms >= QUALIFIED_MS else 0) | (LONG if long else 0)
+        flags = SHOWN | (QUALIFIED if long or e.dwell_ms >= QUALIFIED_MS else 0) | (LONG if long else 0)
         self.debuts.watched(self.catalogue, row, e.device, e.stamp, flags)
         self._arrived(profile, row)
         self.catalogue.view(row, e.stamp, long=long, warm=profile.see(row, e.stamp, view=True))
