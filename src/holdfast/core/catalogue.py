@@ -41,6 +41,7 @@ _COLUMNS: dict[str, tuple[str, float]] = {
     "verdict": ("int8", VERDICT_UNKNOWN),
     "live": ("bool", 0),  # published, and not taken back
     "published": ("int64", 0),  # stamp of the publication
+    "length_ms": ("int32", 0),  # how long the video is, 0 where that is not known
     "creator": ("int32", -1),
     "likes": ("int64", 0),  # distinct viewers of this jurisdiction
     "views": ("int64", 0),
@@ -93,6 +94,7 @@ class Catalogue:
     verdict: Array
     live: Array
     published: Array
+    length_ms: Array
     creator: Array
     likes: Array
     views: Array
@@ -203,6 +205,7 @@ class Catalogue:
             self.unpublished_of[int(self.tenant[row])] -= 1
         self.publications[row] = entry
         self.published[row] = entry.stamp
+        self.length_ms[row] = entry.duration_ms
         creator = self.creators.number(entry.creator)
         if self.creator[row] != creator:
             if held is not None:

@@ -178,7 +178,7 @@ class Reading:
         """Return per history int16[K, F], the numbers beside the sequence, as a slate's entry carries them."""
         c = self._full.catalogue
         linear = self._linear.score(rows) if self._linear is not None else [np.zeros((r.size, 1)) for r in rows]
-        return [signals.signals(h, r, s[:, 0], c) for h, r, s in zip(self._histories, rows, linear, strict=True)]
+        return signals.each(self._histories, rows, [s[:, 0] for s in linear], c)
 
     def score(self, rows: Sequence[Array]) -> list[Array]:
         """Return per history float32[K, A]: P(action) of each row, in the order of HEADS."""

@@ -48,8 +48,13 @@ def best(scores: Array, k: int) -> Array:
     m = n // GROUPS
     if m <= k:
         return np.argpartition(scores, n - k)[n - k :]
-    top = scores[: m * GROUPS].reshape(GROUPS, m).max(0)  # groups are strided: any grouping will do
-    near = np.flatnonzero(scores >= np.partition(top, m - k)[m - k])
+    groups = scores[: m * GROUPS].reshape(GROUPS, m)  # strided: any grouping will do
+    top = groups.max(0)
+    bound = np.partition(top, m - k)[m - k]
+    some = np.flatnonzero(top >= bound)  # the other groups have nothing near
+    i, j = np.nonzero(groups[:, some] >= bound)
+    rest = np.flatnonzero(scores[m * GROUPS :] >= bound) + m * GROUPS
+    near = np.concatenate([i * m + some[j], rest])
     return near if near.size == k else near[np.argpartition(scores[near], near.size - k)[near.size - k :]]
 
 

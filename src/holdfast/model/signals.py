@@ -12,6 +12,7 @@ than LINEAR and learns when to believe it.
 """
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,34 +56,56 @@ GAPS = 32  # buckets of the time since the act before: half powers of two of a s
 
 def signals(history: History, rows: Array, linear: Array, catalogue: Catalogue) -> Array:
     """Return int16[K, F] in fixed point for int64[K] rows. `linear`: float32[K] scores of LINEAR, 0 without one."""
+    return each([history], [rows], [linear], catalogue)[0]
+
+
+def each(
+    histories: Sequence[History], rows: Sequence[Array], linear: Sequence[Array], catalogue: Catalogue
+) -> list[Array]:
+    """Return `signals` of one or more viewers, made at once: a video's own numbers are the same whoever may get it."""
     c, now_us = catalogue, catalogue.newest_us
-    tags = c.tag_rows[rows]
+    counts = [r.size for r in rows]
+    at = np.concatenate(rows)
+    whose = np.repeat(np.arange(len(rows)), counts)
+    tags, creator = c.tag_rows[at], c.creator[at]
     some = np.maximum((tags >= 0).sum(1), 1)
     fade = 2.0 ** max(-1000.0, (c.landmark_us - now_us) / HEAT_HALF_LIFE_US)
-    views = c.warm_views[rows] * fade + PRIOR_VIEWS
-    tag_met, creator_met, creator_taste = _met(history, c)
-    long = float((history.weights >= 1.0).mean()) if history.rows.size else PRIOR_LONG
-    hides = float((history.weights < -1.0).mean()) if history.rows.size else 0.0
-    heat = (c.warm_long[rows] + 3.0 * c.warm_likes[rows]) * fade / np.sqrt(views)
-    columns = (
-        np.arcsinh(LINEAR_UNIT * linear) / 4,
-        value.taste_of(rows, value.tastes(history, c), c),
-        creator_taste[c.creator[rows]],
-        np.arcsinh(np.maximum(heat, 0.0)),
-        (c.warm_long[rows] * fade + PRIOR_LONG * PRIOR_VIEWS) / views,
-        (np.maximum(c.warm_likes[rows], 0.0) * fade + PRIOR_LIKE * PRIOR_VIEWS) / views,
-        np.log1p(c.views[rows] + c.foreign_views[rows]),
-        np.log1p(np.maximum(now_us - c.published[rows], 0) / 3.6e9),
-        np.log1p(lengths_ms(rows, c) / 1000),
-        np.log1p(tag_met[tags].sum(1) / some),
-        np.log1p(creator_met[c.creator[rows]]),
-        np.full(rows.size, long),
-        np.full(rows.size, hides),
-        np.full(rows.size, np.log1p(history.rows.size)),
-        np.zeros(rows.size),
-    )
-    table = np.stack(columns, axis=1)
-    return np.clip(np.rint(table * UNIT), -32_000, 32_000).astype(np.int16)
+    warm_long, warm_likes = c.warm_long[at], c.warm_likes[at]
+    views = c.warm_views[at] * fade + PRIOR_VIEWS
+    heat = (warm_long + 3.0 * warm_likes) * fade / np.sqrt(views)
+    met = [_met(history, c) for history in histories]
+    table = np.zeros((at.size, WIDTH))
+    table[:, 0] = np.arcsinh(LINEAR_UNIT * np.concatenate(linear)) / 4
+    table[:, 3] = np.arcsinh(np.maximum(heat, 0.0))
+    table[:, 4] = (warm_long * fade + PRIOR_LONG * PRIOR_VIEWS) / views
+    table[:, 5] = (np.maximum(warm_likes, 0.0) * fade + PRIOR_LIKE * PRIOR_VIEWS) / views
+    table[:, 6] = np.log1p(c.views[at] + c.foreign_views[at])
+    table[:, 7] = np.log1p(np.maximum(now_us - c.published[at], 0) / 3.6e9)
+    table[:, 8] = np.log1p(c.length_ms[at] / 1000)
+    start = 0
+    for (taste, tag_met, creator_met, creator_taste), k in zip(met, counts, strict=True):
+        mine = slice(start, start + k)
+        mine_tags, by = tags[mine], creator[mine]
+        table[mine, 1] = taste[mine_tags].sum(1)
+        table[mine, 2] = creator_taste[by]
+        table[mine, 9] = tag_met[mine_tags].sum(1)
+        table[mine, 10] = creator_met[by]
+        start += k
+    table[:, 1] /= some
+    table[:, 9] = np.log1p(table[:, 9] / some)
+    table[:, 10] = np.log1p(table[:, 10])
+    table[:, 11:14] = np.array([_manner(history) for history in histories]).reshape(-1, 3)[whose]
+    table *= UNIT
+    fixed = np.clip(np.rint(table, out=table), -32_000, 32_000, out=table).astype(np.int16)
+    return np.split(fixed, np.cumsum(counts)[:-1])
+
+
+def _manner(history: History) -> tuple[float, float, float]:
+    """The share of a history watched long or more, the share hidden, and log(1 + its videos)."""
+    h = history.rows.size
+    if not h:
+        return PRIOR_LONG, 0.0, 0.0
+    return float((history.weights >= 1.0).mean()), float((history.weights < -1.0).mean()), float(np.log1p(h))
 
 
 def placed(fixed: Array) -> Array:
@@ -114,29 +137,31 @@ def edges(bins: int) -> Array:
     return np.stack([np.linspace(low, high, bins + 1) for _, low, high in TABLE]).astype(np.float32)
 
 
-def lengths_ms(rows: Array, catalogue: Catalogue) -> Array:
-    """Return float64[K]: how long each video is, 0 where it is not known."""
-    held = catalogue.publications
-    return np.array([p.duration_ms if (p := held[r]) is not None else 0 for r in rows.tolist()], np.float64)
+def _met(history: History, c: Catalogue) -> tuple[Array, Array, Array, Array]:
+    """How the history received each tag, how often it met each tag and creator, how it received each creator.
 
-
-def _met(history: History, c: Catalogue) -> tuple[Array, Array, Array]:
-    """How often the history met each tag (float64[tags + 1]) and creator, and how it received each creator."""
+    float32[tags + 1], float64[tags + 1], float64[creators + 1] twice; the last entry of each is "none".
+    """
     tags = c.tag_rows[history.rows]
     many, makers = len(c.tags.all), len(c.creators.all)
-    tag_met = np.bincount(np.where(tags < 0, many, tags).ravel(), minlength=many + 1).astype(np.float64)
-    tag_met[many] = 0.0
+    tag_met = np.bincount(tags[tags >= 0], minlength=many + 1).astype(np.float64)
     by = c.creator[history.rows]
-    at = np.where(by < 0, makers, by)
-    met = np.bincount(at, minlength=makers + 1).astype(np.float64)
-    liked = np.bincount(at, history.weights - value.NEUTRAL, makers + 1)
-    met[makers] = liked[makers] = 0.0
-    return tag_met, met, liked / (met + value.TASTE_PRIOR)
+    known = by >= 0
+    by = by[known]
+    met = np.bincount(by, minlength=makers + 1).astype(np.float64)
+    creator_taste: Array = np.zeros(makers + 1)
+    some = np.unique(by)
+    liked = np.bincount(by, (history.weights - value.NEUTRAL)[known], makers + 1)[some]
+    creator_taste[some] = liked / (met[some] + value.TASTE_PRIOR)
+    return value.tastes(history, c), tag_met, met, creator_taste
 
 
 def acts(history: History) -> tuple[Array, Array, Array]:
     """Return (action, dwell, gap) of each event of a history, int32[H] each, as the network's buckets."""
-    action = np.array([_action(a, w) for a, w in zip(history.actions, history.weights.tolist(), strict=True)], np.int32)
+    action = np.array([ACTIONS.get(name, ACTIONS["view"]) for name in history.actions], np.int32)
+    viewed = np.array([name == "view" for name in history.actions], bool)
+    action[viewed & (history.weights >= 1.0)] = ACTIONS["long"]
+    action[viewed & (history.weights < 0)] = ACTIONS["glance"]
     h = history.rows.size
     dwell, gap = np.zeros(h, np.int32), np.zeros(h, np.int32)
     if history.shares.size == h:
@@ -146,12 +171,6 @@ def acts(history: History) -> tuple[Array, Array, Array]:
         seconds = np.maximum(np.diff(history.stamps), 0) / 1e6
         gap[1:] = 1 + np.clip((2 * np.log2(1 + seconds)).astype(np.int32), 0, GAPS - 2)
     return action, dwell, gap
-
-
-def _action(name: str, weight: float) -> int:
-    if name == "view":
-        return ACTIONS["long"] if weight >= 1.0 else ACTIONS["glance"] if weight < 0 else ACTIONS["view"]
-    return ACTIONS.get(name, ACTIONS["view"])
 
 
 def digest(history: History, catalogue: Catalogue) -> int:

@@ -14,11 +14,12 @@ def inward(request: FeedRequest, tenant: str) -> FeedRequest:
     """Return the request with its items under their full names. Rules keep theirs: `core.feed.rules` completes them."""
     if not tenant:
         return request
-    return msgspec.structs.replace(
+    front, replace = inner(tenant, ""), msgspec.structs.replace
+    return replace(
         request,
-        context=[msgspec.structs.replace(event, item=inner(tenant, event.item)) for event in request.context],
-        seen=[inner(tenant, item) for item in request.seen],
-        exclude=[inner(tenant, item) for item in request.exclude],
+        context=[replace(event, item=front + event.item) for event in request.context],
+        seen=[front + item for item in request.seen],
+        exclude=[front + item for item in request.exclude],
     )
 
 

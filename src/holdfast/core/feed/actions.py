@@ -39,8 +39,8 @@ def is_glance(dwell_ms: int, duration_ms: int) -> bool:
 
 def weight_of(action: str, dwell_ms: int, duration_ms: int) -> int:
     """Return the weight, in 1/WEIGHT_UNIT, of one event in a viewer's history; 0 for actions about no video."""
-    if action == "view" and is_long(dwell_ms, duration_ms):
+    if action != "view":
+        return WEIGHT.get(action, 0)
+    if is_long(dwell_ms, duration_ms):
         return WEIGHT["long"]
-    if action == "view" and is_glance(dwell_ms, duration_ms):
-        return WEIGHT["glance"]
-    return WEIGHT.get(action, 0)
+    return WEIGHT["glance"] if is_glance(dwell_ms, duration_ms) else WEIGHT["view"]

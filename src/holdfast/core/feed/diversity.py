@@ -67,6 +67,7 @@ class Spread:
         self._topic_times: dict[int, int] = {}
         self._creator_times: dict[int, int] = {}
         self._marks: set[object] = set()
+        self._media = False  # whether the slate holds one that has media
 
     def fits(self, i: int) -> bool:
         """Say whether candidate `i` may come next."""
@@ -82,6 +83,8 @@ class Spread:
 
     def twin(self, i: int) -> bool:
         """Say whether the slate holds a twin of candidate `i`."""
+        if self.creator[i] not in self._creator_times and not self._media:
+            return False  # the same words are a twin's only if its creator said them
         return not self._marks.isdisjoint(twins(self._catalogue, int(self._rows[i])))
 
     def cost(self, i: int) -> float:
@@ -97,4 +100,7 @@ class Spread:
         self._creator_times[creator] = self._creator_times.get(creator, 0) + 1
         if topic >= 0:
             self._topic_times[topic] = self._topic_times.get(topic, 0) + 1
-        self._marks.update(twins(self._catalogue, int(self._rows[i])))
+        row = int(self._rows[i])
+        self._marks.update(twins(self._catalogue, row))
+        p = self._catalogue.publications[row]
+        self._media = self._media or (p is not None and p.media is not None)

@@ -45,7 +45,7 @@ def excluded(viewer: Viewer, world: World) -> Array:
 def seen(viewer: Viewer, world: World) -> Array:
     """Seen, by the region's record or by the device's."""
     del world
-    return _rows(viewer.seen)
+    return viewer.seen.rows()
 
 
 def in_hand(viewer: Viewer, world: World) -> Array:
@@ -54,7 +54,7 @@ def in_hand(viewer: Viewer, world: World) -> Array:
     return _rows(viewer.in_hand)
 
 
-def _rows(members: "set[int] | dict[int, int]") -> Array:
+def _rows(members: set[int]) -> Array:
     return np.fromiter(members, np.int64, len(members)) if members else NONE
 
 

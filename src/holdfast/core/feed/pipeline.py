@@ -228,7 +228,7 @@ def _longest_unseen(result: Result, found: Candidates, parts: Array, stock: Stoc
     """Offer what was seen, the longest unseen first."""
     del parts, stock
     viewer = result.viewer
-    last = np.array([viewer.seen.get(row, 0) for row in found.rows.tolist()], np.float64)
+    last = np.array([viewer.seen.when(row) for row in found.rows.tolist()], np.float64)
     score = (last.max(initial=0.0) - last) / 1e6
     order = np.lexsort((found.rows, -score))[: viewer.query.ask.n].tolist()
     return [_chosen(Pick(i, "rewatch"), found, float(score[i]), (), result.rung, world) for i in order]

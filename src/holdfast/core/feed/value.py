@@ -55,10 +55,10 @@ def tastes(history: History, catalogue: Catalogue) -> Array:
     tags = catalogue.tag_rows[history.rows]  # [H, 12]
     size = len(catalogue.tags.all) + 1
     fade = TASTE_FADE ** np.arange(history.rows.size - 1, -1, -1, dtype=np.float32)
-    at = np.where(tags < 0, size - 1, tags).ravel()
-    wide = tags.shape[1]
-    met = np.bincount(at, np.repeat(fade, wide), size)
-    liked = np.bincount(at, np.repeat(fade * (history.weights - NEUTRAL), wide), size)
+    event, slot = np.nonzero(tags >= 0)
+    at = tags[event, slot]
+    met = np.bincount(at, fade[event], size)
+    liked = np.bincount(at, (fade * (history.weights - NEUTRAL))[event], size)
     taste = (liked / (met + TASTE_PRIOR)).astype(np.float32)
     taste[-1] = 0.0
     return taste

@@ -5,6 +5,7 @@ is the union of both by (video, action), and seen is what either has seen.
 """
 
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -79,6 +80,30 @@ class History:
     stamps: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a viewer has seen and when, by catalogue row: the region's record, which is shared, and what was brought.
+
+    What the device lists without a time counts by its place in the list: older than anything that has a stamp.
+    """
+
+    record: dict[int, int]
+    brought: dict[int, int]
+
+    def __contains__(self, row: int) -> bool:
+        return row in self.record or row in self.brought
+
+    def when(self, row: int) -> int:
+        """Return when a row was seen last, µs; 0 if it was not."""
+        return max(self.record.get(row, 0), self.brought.get(row, 0))
+
+    def rows(self) -> Array:
+        """Return int64: every row seen, each once."""
+        record = self.record
+        more = [row for row in self.brought if row not in record]
+        return np.fromiter(chain(record, more), np.int64, len(record) + len(more))
+
+
 @dataclass(slots=True)
 class Viewer:
     """Everything the stages need to know about one query. Sets hold catalogue rows."""
@@ -89,7 +114,7 @@ class Viewer:
     rung: Rung
     profile: Profile
     history: History
-    seen: dict[int, int]  # row -> when, µs
+    seen: Seen
     excluded: set[int] = field(default_factory=set[int])  # in the device's buffer
     in_hand: set[int] = field(default_factory=set[int])  # served a moment ago
     asked: kinds.Asked = kinds.FOR_YOU  # which feed answers
@@ -110,17 +135,12 @@ def see(query: Query, world: World, budget: Budget) -> Viewer:
     profile = world.profiles.get(query.viewer, EMPTY) if query.viewer else EMPTY
     draw = chance.key(budget.seed, query.viewer, ask.request)
     slate = f"{draw:016x}"
-    # the device's list has no times: its order counts, and all of it is older than what its context or the record date
-    listed = list(map(of.get, ask.seen))
-    seen: dict[int, int] = dict(zip(listed, range(len(listed)), strict=True))  # type: ignore[arg-type]
-    seen.pop(None, None)  # type: ignore[call-overload]
-    seen.update(profile.seen)
-    brought = [(of.get(event.item), event) for event in ask.context]
-    for row, event in brought:
+    listed = map(of.get, ask.seen)
+    brought: dict[int, int] = {row: place for place, row in enumerate(listed) if row is not None}
+    for event in ask.context:
+        row = of.get(event.item)
         if row is not None:
-            at = budget.now_us - int(event.age_s * 1e6)
-            if at > seen.get(row, -1):
-                seen[row] = at
+            brought[row] = max(brought.get(row, -1), budget.now_us - int(event.age_s * 1e6))
     asked = kinds.settle(ask, profile, world.catalogue, query.tenant)
     wishes = wishes_of(profile, world.catalogue)
     past = history(profile, ask, world.catalogue, budget.now_us)
@@ -128,8 +148,8 @@ def see(query: Query, world: World, budget: Budget) -> Viewer:
         profile, wishes, past = kinds.blind(profile), wishes.bans() if wishes else None, _NO_PAST
     in_hand = set(profile.in_hand(budget.now_us, slate_name(asked.kind.name, slate)))
     return Viewer(
-        query, draw, slate, max(_rung(query, draw, budget), asked.kind.top), profile, past, seen,
-        {of[item] for item in ask.exclude if item in of}, in_hand, asked, wishes,
+        query, draw, slate, max(_rung(query, draw, budget), asked.kind.top), profile, past,
+        Seen(profile.seen, brought), {of[item] for item in ask.exclude if item in of}, in_hand, asked, wishes,
     )
 
 
