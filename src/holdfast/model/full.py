@@ -115,6 +115,10 @@ class Full:
         numbers = np.linspace(-1, 3, k * signals.WIDTH, dtype=np.float32).reshape(k, signals.WIDTH)
         return float(self._scorer.chances(states, np.ones((1, net.length), bool), chunk, numbers, [k])[:, 0].mean())
 
+    def recall_of(self, histories: Sequence[History], k: int, eligible: Sequence[Eligible]) -> float:
+        """Return the mean share of the true k best that retrieval finds for these histories."""
+        return self.index.recall(self.read(histories)._users, k, eligible)
+
     def recall(self, history: History, rows: Array) -> Array | None:
         """Return int16[K, F]: the signals that `rows` were just scored by for this history; None if they were not."""
         for reading in reversed(self._readings):
