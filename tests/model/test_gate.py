@@ -10,7 +10,7 @@ from holdfast.model import full, gate, online, release
 from holdfast.model.evaluate import area, ask, ask_network, paired
 from holdfast.model.examples import HEAD, Outcome, Unit
 from holdfast.model.full import Full, FullModel
-from holdfast.model.rollout import COUNTED, SHARES_PPM, STARVED, Line, Trial, bound, in_trial
+from holdfast.model.rollout import COUNTED, SHARES_PPM, STARVED, STARVED_US, Line, Trial, bound, in_trial
 
 GOOD, BAD, SERVING = "a" * 64, "b" * 64, "c" * 64
 
@@ -160,9 +160,11 @@ def test_a_trial_that_nobody_is_shown_ends() -> None:
     dice = np.random.default_rng(4)
     at = line(made(SERVING, 1), step(SERVING, "serve", 2, 1_000_000), step(GOOD, "canary", 10, SHARES_PPM[0]))
     trial = Trial()
-    trial.see(outcomes(STARVED - 1, 0.4, SERVING, 11, dice))
+    trial.see(outcomes(5000, 0.4, SERVING, 11, dice))
+    assert trial.step(at).verdict == ""  # begun this moment: no node has loaded it yet
+    trial.see(outcomes(STARVED - 1, 0.4, SERVING, 11 + STARVED_US, dice))
     assert trial.step(at).verdict == ""
-    trial.see(outcomes(1, 0.4, SERVING, 11, dice))
+    trial.see(outcomes(1, 0.4, SERVING, 11 + STARVED_US, dice))
     assert trial.step(at).verdict == "rollback"
 
 

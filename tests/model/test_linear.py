@@ -14,7 +14,7 @@ from holdfast.core.errors import Broken
 from holdfast.core.feed.shapes import ContextEvent, FeedRequest
 from holdfast.core.feed.viewer import History, history
 from holdfast.core.profile import Profile
-from holdfast.model import gate, learn
+from holdfast.model import evaluate, gate, learn
 from holdfast.model.evaluate import Example, Log, Question, area, hit, paired
 from holdfast.model.learn import OUTCOME, Statistics
 from holdfast.model.lessons import Lessons
@@ -207,6 +207,15 @@ def test_figures_are_what_they_say():
     assert hit(scores, 80) == 1.0 and hit(scores, 79) == 0.0 and hit(np.zeros(40), 3) == 0.5
     worse = paired([0.0, 0, 1, 0] * 50, [1.0, 1, 1, 0] * 50)
     assert worse.high < 0 and worse.mean == pytest.approx(-0.5)
+
+
+def test_questions_are_bounded_by_number_and_by_what_they_hold():
+    few, many = Log(), Log()
+    for k in range(evaluate.ASKED + 5):
+        few.put(Question(History(np.zeros(0), np.zeros(0), ()), np.arange(30), np.zeros(30), k % 30))
+        many.put(Question(History(np.zeros(0), np.zeros(0), ()), np.broadcast_to(0, 300_000), np.zeros(1), k))
+    assert len(few.questions) == evaluate.ASKED and few.full
+    assert len(many.questions) == evaluate.ASKED_LEAST + 1 and many.questions[-1].at == evaluate.ASKED + 4
 
 
 def test_duplicates_late_entries_and_held_out_slates_do_not_teach():

@@ -30,6 +30,8 @@ Array = NDArray[Any]
 AT = 20
 HOLD_OUT = 8
 ASKED = 192  # questions over all; each keeps the rows that were open, 8 bytes an item
+ASKED_ROWS = 4_000_000  # of all questions together, or judging takes longer than solving; no fewer than ASKED_LEAST
+ASKED_LEAST = 32
 LOGGED = 512  # slates; they tell areas apart that differ by about 0.03
 Z = 1.96  # two-sided 95 %
 
@@ -73,7 +75,8 @@ def area(score: Array, example: Example) -> float:
 def scored(model: Linear, history: History, rows: Array, heat: Array, catalogue: Catalogue) -> Array:
     """Return float32[K]: the score that the LINEAR rung gives these rows with this model."""
     taste = value.taste_of(rows, value.tastes(history, catalogue), catalogue)
-    linear = model.scores([history])[0][rows]
+    few = rows.size < catalogue.n // 16  # else reading all rows at once is quicker
+    linear = model.read([history]).score([rows])[0][:, 0] if few else model.scores([history])[0][rows]
     columns = {"next": linear, "taste": taste, "heat": heat}
     return value.score(value.parts(Rung.LINEAR, columns, rows.size, model.trust), Rung.LINEAR)
 
@@ -148,6 +151,18 @@ class Log:
         self.questions: deque[Question] = deque(maxlen=ASKED)
         self.model_hits: deque[float] = deque(maxlen=LOGGED)
         self.popular_hits: deque[float] = deque(maxlen=LOGGED)
+
+    @property
+    def full(self) -> bool:
+        """Say whether a new question would drop an old one."""
+        rows = sum(q.rows.size for q in self.questions)
+        return len(self.questions) == ASKED or (len(self.questions) > ASKED_LEAST and rows > ASKED_ROWS)
+
+    def put(self, question: Question) -> None:
+        """Keep a question, as the newest."""
+        if self.full:
+            self.questions.popleft()
+        self.questions.append(question)
 
     def figures(self) -> dict[str, float]:
         """Return the progressive hit rates so far: {} before the first model."""

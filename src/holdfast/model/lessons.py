@@ -22,7 +22,7 @@ from holdfast.core.feed.viewer import History, history
 from holdfast.core.feed.world import World
 from holdfast.core.profile import Profile
 from holdfast.model.allowance import Allowance
-from holdfast.model.evaluate import ASKED, HOLD_OUT, Example, Log, Question, ask_over_all, hit
+from holdfast.model.evaluate import HOLD_OUT, Example, Log, Question, ask_over_all, hit
 from holdfast.model.learn import OUTCOME, Statistics
 from holdfast.model.linear import Linear
 
@@ -118,7 +118,7 @@ class Lessons:
     def _ask(self, past: History, row: int, profile: Profile) -> None:
         """Ask the serving model and popularity for the next long view, over all that could have been shown."""
         self._asked += 1
-        if len(self.log.questions) == ASKED and self._asked % ASK_EVERY:
+        if self.log.full and self._asked % ASK_EVERY:
             return
         c = self.world.catalogue
         free = c.allowed() & (c.tenant[: c.n] == c.tenant[row])
@@ -128,7 +128,7 @@ class Lessons:
         rows = np.flatnonzero(free).astype(np.int32)
         heat = c.heat(c.newest_us)[rows].astype(np.float32)
         question = Question(past, rows, heat, int(np.searchsorted(rows, row)))
-        self.log.questions.append(question)
+        self.log.put(question)
         if self.incumbent is not None:
             self.log.model_hits.append(ask_over_all(self.incumbent, question))
             self.log.popular_hits.append(hit(heat, question.at))

@@ -31,6 +31,7 @@ COUNTED = 60  # showings by the trial at each share before it widens
 MARGIN = 0.02  # of the long-view rate: who looks worse by more does not widen yet
 WORSE = 0.05
 STARVED = 600  # showings beside it, in which a trial that is hardly shown ends: the next draws other viewers
+STARVED_US = 45_000_000  # but not before nodes have had time to load it, however many are served
 TOLD = 200  # showings after which a trial that looks worse by WORSE goes back though it is not sure
 ALPHA = 0.05
 MIXTURE = 50.0  # the bound is tightest after about so many units of variance: some 250 showings
@@ -46,8 +47,7 @@ class Line:
     trial: str = ""
     share_ppm: int = 0
     since: int = 0  # stamp of the last step
-    shown: int = 0  # showings by the trial, and beside it, that the last step counted
-    beside: int = 0
+    shown: int = 0  # showings by the trial that the last step counted
     before: list[str] = field(default_factory=list[str])
     releases: dict[str, Release] = field(default_factory=dict[str, Release])
     steps: list[Rollout] = field(default_factory=list[Rollout])  # that lead here, for a snapshot; the newest last
@@ -75,8 +75,7 @@ class Line:
             self.serving, self.trial, self.share_ppm = entry.sha, "", 0
         else:
             self.trial, self.share_ppm = entry.sha, entry.share_ppm
-        counted = entry.figures if entry.verdict == "widen" else {}
-        self.shown, self.beside = int(counted.get("shown", 0)), int(counted.get("beside", 0))
+        self.shown = int(entry.figures.get("shown", 0)) if entry.verdict == "widen" else 0
         kept = {self.serving, self.trial, *self.before}
         # a failed trial's steps are let go, so that they never push out the step that made what serves
         led = [s for s in self.steps if s.sha == self.trial or (s.verdict == "serve" and s.sha in kept)]
@@ -116,6 +115,7 @@ class Trial:
 
     def __init__(self) -> None:
         self._seen: deque[Outcome] = deque(maxlen=50_000)
+        self._looked: tuple[str, int, int, int] = ("", 0, 0, 0)  # trial, share; showings beside and stamp at first look
 
     def see(self, outcomes: Iterable[Outcome]) -> None:
         """Take settled showings, of any release."""
@@ -135,13 +135,21 @@ class Trial:
         compared = bool(theirs)
         if compared and (difference + half < 0 or (difference < -WORSE and len(ours) >= TOLD)):
             return Step("rollback", 0, f"worse: {words}", figures)
-        beside = len(theirs) - line.beside
+        beside = self._beside(line, len(theirs))
         if counted < COUNTED and beside >= STARVED:
             return Step("rollback", 0, f"hardly shown: {counted} of {counted + beside} showings", figures)
         if counted < COUNTED or (compared and difference < -MARGIN):
             return Step("")
         wider = next((s for s in SHARES_PPM if s > line.share_ppm), SHARES_PPM[-1])
         return Step("serve" if wider == SHARES_PPM[-1] else "widen", wider, f"not worse: {words}", figures)
+
+
+    def _beside(self, line: Line, theirs: int) -> int:
+        """Showings beside the trial since it was first looked at with this share; 0 before STARVED_US have passed."""
+        newest = self._seen[-1].stamp if self._seen else line.began
+        if self._looked[:2] != (line.trial, line.share_ppm):
+            self._looked = line.trial, line.share_ppm, theirs, newest
+        return theirs - self._looked[2] if newest >= self._looked[3] + STARVED_US else 0
 
 
 def mean(values: list[float]) -> float:

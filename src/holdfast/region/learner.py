@@ -16,7 +16,7 @@ import os
 import time
 from typing import Any
 
-from holdfast.adapters import telemetry
+from holdfast.adapters import system, telemetry
 from holdfast.adapters.blobs import BlobStore
 from holdfast.adapters.home import Home
 from holdfast.adapters.log import Batch, LogClient
@@ -240,6 +240,7 @@ class Learner:
         for sha in self.own[:-KEPT]:
             self.blobs.delete(Class.PERSONAL, sha)
         self.own = self.own[-KEPT:]
+        system.give_back_memory()  # solving and judging leave as much free as they took
 
 
 def _solved(system: System) -> bytes:
