@@ -13,7 +13,7 @@ from holdfast.eval.online_stream import Impression
 
 Array = NDArray[Any]
 ZONE_US = 8 * 3_600_000_000
-BIN_US = 12 * 3_600_000_000  # of the curve
+BIN_US = 6 * 3_600_000_000  # of the curve
 EPS = 1e-6
 ONLINE, POPULAR = "online", "popular_24h"
 HITS = {"hit_at_20": "hits", "retrieval_hit_at_20": "retrieved", "linear_hit_at_20": "linear"}  # measure → of Said
@@ -72,7 +72,7 @@ class Tally:
             "less": {arm: _less(arm, areas, means) for arm in long if arm != ONLINE},
             POPULAR: {"hit_at_20": floor["value"], "interval": {"hit_at_20": floor["interval"]}},
             "new_viewers": {str(k): self._new(k, seed) for k in sorted(self._met)},
-            "days": self._over_time(long, hits, 2 * BIN_US),
+            "days": self._over_time(long, hits, 4 * BIN_US),
             "curve": self._over_time(long, hits, BIN_US),
             "asked": len(viewer), "viewers": len(np.unique(viewer)), "questions": len(asked),
         }  # fmt: skip

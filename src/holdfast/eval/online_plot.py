@@ -1,4 +1,4 @@
-"""The curve of `holdfast eval online`: how well each arm answered, half a day at a time, readable on a phone.
+"""The curve of `holdfast eval online`: how well each arm answered, six hours at a time, readable on a phone.
 
 Thin lines, named where they end instead of in a legend; the colours are those of the reports: online in kelp, what it
 is compared with in greys, told apart by their dashes too.
