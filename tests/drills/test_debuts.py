@@ -38,7 +38,7 @@ def test_an_audience_watches_learns_and_goes_on_at_the_other_region():
     hour.at(BEGIN_US + MIN, "lose", 0)
     hour.go(BEGIN_US + 2 * MIN)
     gone, there = (hour.law.sites[name].world for name in ("us-east", "us-west"))
-    heard = {seat.viewer.name: len(seat.seen) for seat in hour.seats if seat.seen}
+    heard = {seat.viewer.name: len(seat.memory.seen) for seat in hour.seats if seat.memory.seen}
     assert len(heard) > 50 and sum(heard.values()) == int(there.catalogue.views.sum())  # said again, and counted once
     assert int(gone.catalogue.views.sum()) < sum(heard.values())
 

@@ -51,7 +51,7 @@ def test_an_outage_serves_regional_and_a_farms_loops_warm_once(hour: Guarded) ->
     was = hour.ask_panel(school.standing())
     school.rung = Rung.REGIONAL
     first = hour.seats[0]
-    assert school.serve("here", first.viewer.name, first.request("x", school.now_us)).rung is Rung.REGIONAL
+    assert school.serve("here", first.viewer.name, first.memory.request(5, "x", school.now_us)).rung is Rung.REGIONAL
     school.rung = Rung.FULL
     hour.hire()
     hour.passes(300)

@@ -18,7 +18,6 @@ their region goes dark. There a loss meets many people in mid-session, as a real
 """
 
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from holdfast.core.entries import Entry, Hide, Like, Publication, Ruling, View
-from holdfast.core.feed.shapes import CONTEXT_MAX, SEEN_MAX, ContextEvent, FeedRequest
 from holdfast.drills import kuairand
-from holdfast.drills.hour import BEGIN_US, ESTABLISHED, REGIONS, Hour, Seat, clip
+from holdfast.drills.hour import BEGIN_US, ESTABLISHED, REGIONS, SLATE, Hour, Seat, clip
 from holdfast.drills.jurisdiction import S_US, Jurisdiction
 from holdfast.drills.kuairand import Shown
+from holdfast.drills.memory import Memory
 from holdfast.drills.world import World
 
 AT = 20
@@ -101,11 +100,12 @@ class Loss(Hour):
         if not seat.leaves_us:
             return
         now_us, name = self.law.now_us, seat.viewer.name
-        had = set(seat.seen)
+        had = set(seat.memory.seen)
         hits: list[float] = []
         repeats: list[float] = []
         for carries in (True, False):
-            got = self.law.ask(seat.region, name, seat.request(f"first-{name}", now_us, carries=carries)).chosen
+            asked = seat.memory.request(SLATE, f"first-{name}", now_us, carries=carries)
+            got = self.law.ask(seat.region, name, asked).chosen
             chances = [0.0 if c.item in had else self.crowd.p_long(seat.viewer, self.crowd.clips[c.item]) for c in got]
             hits.append(float(np.mean(chances)))
             repeats.append(float(np.mean([c.item in had for c in got])))
@@ -116,25 +116,6 @@ class Loss(Hour):
 # -- the KuaiRand log ----------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Device:
-    """What a viewer's device remembers: (stamp, event), and what it has seen; `known`: all it has ever seen."""
-
-    acts: deque[tuple[int, ContextEvent]] = field(default_factory=lambda: deque(maxlen=CONTEXT_MAX))
-    seen: deque[str] = field(default_factory=lambda: deque(maxlen=SEEN_MAX))
-    unsafe: list[tuple[int, Entry]] = field(default_factory=list[tuple[int, Entry]])
-
-    def request(self, name: str, now_us: int, *, carries: bool) -> FeedRequest:
-        if not carries:
-            return FeedRequest(n=AT, request=name)
-        context = [
-            ContextEvent(item=e.item, action=e.action, dwell_ms=e.dwell_ms, duration_ms=e.duration_ms,
-                         age_s=max(0, now_us - stamp) / 1e6)
-            for stamp, e in self.acts
-        ]  # fmt: skip
-        return FeedRequest(n=AT, request=name, context=context, seen=list(self.seen))
-
-
 class Replay:
     """The log in time order, its viewers spread over two regions by their number."""
 
@@ -142,7 +123,7 @@ class Replay:
         self.source = source
         self.log = kuairand.impressions(source, limit)
         self.law = Jurisdiction(list(REGIONS), lag_s, seed)
-        self.devices: dict[int, Device] = {shown.user: Device() for shown in self.log}
+        self.devices: dict[int, Memory] = {shown.user: Memory() for shown in self.log}
         self.lost_us = 0
         self.found = {"at_home": Asked(), "behind": Asked(), "after_loss": Asked()}
 
@@ -194,7 +175,7 @@ class Replay:
             for stamp, entry in device.unsafe:
                 if stamp >= self.lost_us - self.law.lag_us:
                     self.law.tell(self._home(user), entry)
-            device.unsafe = []
+            device.unsafe.clear()
 
     def _ask(self, shown: Shown, name: str) -> None:
         home = self._home(shown.user)
@@ -210,7 +191,7 @@ class Replay:
         hits: list[float] = []
         repeats: list[float] = []
         for carries in (True, False):
-            request = device.request(name, self.law.now_us, carries=carries)
+            request = device.request(AT, name, self.law.now_us, carries=carries)
             got = [c.item for c in self.law.ask(region, str(shown.user), request).chosen]
             hits.append(float(shown.item in got))
             repeats.append(float(np.mean([item in had for item in got])))
@@ -231,10 +212,5 @@ class Replay:
             else:
                 law.tell(self._home(shown.user), entry)
         if not everywhere and not self.lost_us:
-            device.unsafe = [(t, e) for t, e in device.unsafe if t >= stamp - law.lag_us]
-            device.unsafe += [(stamp, entry) for entry in acts]
-        device.acts.append((stamp, ContextEvent(item=shown.item, dwell_ms=shown.dwell_ms,
-                                                duration_ms=shown.duration_ms)))  # fmt: skip
-        if shown.like or shown.hate:
-            device.acts.append((stamp, ContextEvent(item=shown.item, action="like" if shown.like else "hide")))
-        device.seen.append(shown.item)
+            device.keep(stamp, acts, law.lag_us)
+        device.watched(stamp, shown.item, shown.dwell_ms, shown.duration_ms, liked=shown.like, hid=shown.hate)

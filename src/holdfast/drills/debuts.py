@@ -31,8 +31,8 @@ import numpy as np
 from holdfast.core.feed import debut
 from holdfast.core.feed.debut_book import DEBUT_VIEWS, QUALIFIED_MS
 from holdfast.core.feed.pipeline import Chosen, Result
-from holdfast.core.feed.shapes import ContextEvent, FeedRequest
-from holdfast.drills.hour import BEGIN_US, ESTABLISHED, REGIONS, Hour, Seat, clip
+from holdfast.core.feed.shapes import FeedRequest
+from holdfast.drills.hour import BEGIN_US, ESTABLISHED, REGIONS, SLATE, Hour, Seat, clip
 from holdfast.drills.jurisdiction import S_US, Jurisdiction
 from holdfast.drills.world import Clip, Viewer, Watch, World
 
@@ -163,7 +163,8 @@ class Debuts(Hour):
             for i, chosen in enumerate([*first.chosen, None]):
                 if i in found:
                     seat.viewer = Viewer(f"{seat.viewer.name}", seat.viewer.moods)
-                    next_ = self.law.ask(region, seat.viewer.name, seat.request(f"new-{k}-{i}", self.law.now_us))
+                    asked = seat.memory.request(SLATE, f"new-{k}-{i}", self.law.now_us)
+                    next_ = self.law.ask(region, seat.viewer.name, asked)
                     found[i] += [self.chance_of(seat, c.item) for c in next_.chosen]
                 if chosen is not None:
                     self._told(seat, chosen.item)
@@ -171,9 +172,7 @@ class Debuts(Hour):
 
     def _told(self, seat: Seat, item: str) -> None:
         did, length_ms = self.crowd.watch(seat.viewer, item), self.crowd.clips[item].duration_ms
-        act = ContextEvent(item=item, dwell_ms=did.dwell_ms, duration_ms=length_ms)
-        seat.acts.append((self.law.now_us, act))
-        seat.seen.append(item)
+        seat.memory.watched(self.law.now_us, item, did.dwell_ms, length_ms, liked=False, hid=False)
 
 
 def live(seed: int, *, lose: bool) -> Outcome:

@@ -15,8 +15,8 @@ import numpy as np
 
 from holdfast.core.entries import Entry, Hide, Like, Publication, Ruling, View
 from holdfast.core.feed.pipeline import Chosen, Result
-from holdfast.core.feed.shapes import CONTEXT_MAX, SEEN_MAX, ContextEvent, FeedRequest
 from holdfast.drills.jurisdiction import S_US, Jurisdiction
+from holdfast.drills.memory import Memory
 from holdfast.drills.world import Clip, Viewer, Watch, World
 
 BEGIN_US = 1_700_000_000 * S_US
@@ -34,7 +34,7 @@ Playing = tuple[Chosen, int, str, Watch]  # the video, its place in its slate, t
 
 @dataclass(slots=True)
 class Seat:
-    """One viewer, where they are, and what their device remembers: acts as (stamp, event), and what it has seen."""
+    """One viewer, where they are, and what their device remembers."""
 
     viewer: Viewer
     region: str
@@ -42,22 +42,7 @@ class Seat:
     slate: str = ""
     left: deque[tuple[int, Chosen]] = field(default_factory=deque[tuple[int, Chosen]])  # (place, video)
     playing: Playing | None = None
-    acts: deque[tuple[int, ContextEvent]] = field(default_factory=lambda: deque(maxlen=CONTEXT_MAX))
-    seen: deque[str] = field(default_factory=lambda: deque(maxlen=SEEN_MAX))
-    unsafe: deque[tuple[int, Entry]] = field(default_factory=deque[tuple[int, Entry]])
-
-    def request(self, name: str, now_us: int, *, carries: bool = True) -> FeedRequest:
-        """Make a request as this device would; without its memory if `carries` is off."""
-        if not carries:
-            return FeedRequest(n=SLATE, request=name)
-        context = [_aged(event, now_us - stamp) for stamp, event in self.acts]
-        return FeedRequest(n=SLATE, request=name, context=context, seen=list(self.seen))
-
-
-def _aged(e: ContextEvent, age_us: int) -> ContextEvent:
-    return ContextEvent(
-        item=e.item, action=e.action, dwell_ms=e.dwell_ms, duration_ms=e.duration_ms, age_s=age_us / 1e6
-    )
+    memory: Memory = field(default_factory=Memory)
 
 
 def clip(seed: int, kind: str, k: int) -> Clip:
@@ -135,7 +120,7 @@ class Hour:
             if seat.region == gone:
                 seat.region = there
                 self.failed_over(seat)
-                for _, entry in seat.unsafe:
+                for _, entry in seat.memory.unsafe:
                     self.law.tell(there, entry)
 
     def failed_over(self, seat: Seat) -> None:
@@ -154,7 +139,7 @@ class Hour:
             seat.left.clear()
             return self.at(now + int(self.rng.exponential(AWAY_S) * S_US), "turn", k)
         if not seat.left:
-            asked = seat.request(f"{k}-{now}", now, carries=self.carries)
+            asked = seat.memory.request(SLATE, f"{k}-{now}", now, carries=self.carries)
             result = self.law.serve(seat.region, seat.viewer.name, asked)
             seat.slate = result.viewer.slate
             seat.left.extend(enumerate(result.chosen))
@@ -175,11 +160,6 @@ class Hour:
         acts += [Hide(**law.stamped(name), item=chosen.item, slate=slate)] if did.hide else []
         for entry in acts:
             law.tell(seat.region, entry)
-            seat.unsafe.append((law.now_us, entry))
-        while seat.unsafe and seat.unsafe[0][0] < law.now_us - law.lag_us:
-            seat.unsafe.popleft()
-        seat.acts.append((law.now_us, ContextEvent(item=chosen.item, dwell_ms=did.dwell_ms, duration_ms=length_ms)))
-        if did.like or did.hide:
-            seat.acts.append((law.now_us, ContextEvent(item=chosen.item, action="like" if did.like else "hide")))
-        seat.seen.append(chosen.item)
+        seat.memory.keep(law.now_us, acts, law.lag_us)
+        seat.memory.watched(law.now_us, chosen.item, did.dwell_ms, length_ms, liked=did.like, hid=did.hide)
         self.watched(seat, chosen, did)
