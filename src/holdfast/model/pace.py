@@ -10,7 +10,7 @@ let two learners release beside each other whenever an evening was quiet, a solv
 from dataclasses import dataclass, replace
 
 EVERY_S = 3.0  # between two releases: a viewer's new liking reaches the model within this and a solve
-SOLVE_SHARE = 0.1  # of the time may go into solving: a solve of 1 s is followed by 9 s of rest
+SOLVE_SHARE = 0.1  # of the time may go into solving and judging: 1 s of that is followed by 9 s of rest
 HURRY_SHARE = 0.4  # … while more than NEWS of all lessons wait for a release: a young model, or a log read fast
 NEWS = 0.01
 LATEST_S = 12.0  # but never longer than this, so that event and release lie less than 30 s apart on a busy machine too
@@ -18,10 +18,10 @@ REST_S = 30.0  # a better-ranked learner that owes for so long is taken over fro
 REST_MAX_S = 120.0
 
 
-def rest_s(solved_s: float, news: float) -> float:
-    """Return how long to rest after a solve of `solved_s`. `news`: which share of all lessons waits for a release."""
+def rest_s(spent_s: float, news: float) -> float:
+    """Return how long to rest after a release that took `spent_s`. `news`: which share of all lessons waits for one."""
     share = HURRY_SHARE if news > NEWS else SOLVE_SHARE
-    return min(max(EVERY_S, solved_s * (1 - share) / share), LATEST_S)
+    return min(max(EVERY_S, spent_s * (1 - share) / share), LATEST_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class Learner:
         self.device = f"learner:{region}:{os.urandom(4).hex()}"  # outbox numbers begin at 1 in each life
         self.outbox = 0
         self.clock = Hlc()
-        self.solved_s = 0.0
+        self.spent_s = 0.0  # on the last release: solving and judging
         self.videos = SOLVED_FIRST
         self.examples_out = 0
         others = [r.name for r in self.top.regions if r.jurisdiction == here]
@@ -178,7 +178,7 @@ class Learner:
             await asyncio.sleep(LOOK_EVERY_S)
             examples = self.lessons.statistics.examples
             due = examples >= EXAMPLES_FIRST and examples > self.examples_out
-            rest_s = pace.rest_s(self.solved_s, 1 - self.examples_out / max(examples, 1))
+            rest_s = pace.rest_s(self.spent_s, 1 - self.examples_out / max(examples, 1))
             now_s = time.monotonic()
             if not due or now_s - released_s < rest_s or not self.caught_up or self.stand_by.resting(now_s):
                 continue
@@ -204,19 +204,20 @@ class Learner:
         """Solve, judge, write the blob, then name it in the chain: a name never stands for a blob that is not there."""
         lessons = self.lessons
         async with self.turn:
-            system, examples = lessons.statistics.freeze(self.videos), lessons.statistics.examples
+            frozen, examples = lessons.statistics.freeze(self.videos), lessons.statistics.examples
             learned_to = lessons.learned_to
         begun = time.monotonic()
-        solved = sum(name.startswith("i:") for name in system.names)
-        data = await asyncio.to_thread(_solved, system)
-        del system  # it holds the solution, the largest thing here
-        self.solved_s = time.monotonic() - begun
-        self.videos = affordable(min(self.videos, solved), self.solved_s)
+        solved = sum(name.startswith("i:") for name in frozen.names)
+        data = await asyncio.to_thread(_solved, frozen)
+        del frozen  # it holds the solution, the largest thing here
+        solved_s = time.monotonic() - begun
+        self.videos = affordable(min(self.videos, solved), solved_s)
         self.examples_out = examples
         model = linear.load(data)  # judge what will be served, rounding included; Broken: not a number
         candidate = linear.Linear(model, lessons.world.catalogue)
         async with self.turn:
             verdict = await asyncio.to_thread(gate.judge, model, candidate, lessons.incumbent, lessons.log)
+        self.spent_s = time.monotonic() - begun
         if self.stand_by.resting(time.monotonic()):  # a better-ranked one was heard of meanwhile
             return
         if not verdict.released:
@@ -232,7 +233,7 @@ class Learner:
         })  # fmt: skip
         await client.append(Class.PERSONAL, [entry])
         lessons.incumbent = candidate
-        log.info("released", sha=sha, examples=examples, solve_s=round(self.solved_s, 3), why=verdict.why)
+        log.info("released", sha=sha, examples=examples, solve_s=round(solved_s, 3), why=verdict.why)
         await asyncio.to_thread(self._forget_old)
 
     def _forget_old(self) -> None:
