@@ -257,8 +257,8 @@ def bench_debuts(*, worlds: int = 1, json: Json = False) -> None:
 
 @bench.command(name="guard")
 def bench_guard(
-    *, viewers: int = 120, warm: float = 3600.0, part: Literal["all", "outage", "farm"] = "all", seed: int = 0,
-    json: Json = False,
+    *, viewers: int = 120, panel: int = 160, warm: float = 3600.0, part: Literal["all", "outage", "farm"] = "all",
+    seed: int = 0, json: Json = False,
 ) -> None:  # fmt: skip
     """What an hour on REGIONAL and an hour of bought clicks do to the network; what the gate says of bad ones.
 
@@ -266,6 +266,8 @@ def bench_guard(
     ----------
     viewers
         the audience beside the panel; one account in twenty is bought.
+    panel
+        viewers who are asked before and after; four times as many make the intervals half as wide.
     warm
         seconds of virtual time before the first hour is looked at.
     part
@@ -273,9 +275,9 @@ def bench_guard(
     """
     from holdfast.cli import figures
 
-    if viewers < 40 or warm < 0:
-        raise Refused("--viewers counts from 40, --warm from 0", field="viewers", hint="--viewers 120 --warm 3600")
-    figures.guard(viewers, warm, part, seed, json)
+    if viewers < 40 or panel < 2 or warm < 0:
+        raise Refused("--viewers counts from 40, --panel from 2, --warm from 0", field="viewers", hint="--viewers 120")
+    figures.guard(viewers, panel, warm, part, seed, json)
 
 
 @bench.command(name="context")

@@ -43,10 +43,10 @@ def debuts(worlds: int, json: bool) -> None:
     words.show(run(worlds, _say), json, title="debuts")
 
 
-def guard(viewers: int, warm_s: float, part: str, seed: int, json: bool) -> None:
+def guard(viewers: int, panel: int, warm_s: float, part: str, seed: int, json: bool) -> None:
     from holdfast.drills.guard import run
 
-    words.show(run(viewers, warm_s, part, seed, _say), json, title="guard")
+    words.show(run(viewers, panel, warm_s, part, seed, _say), json, title="guard")
 
 
 def context(source: Path | None, limit: int, lag_s: float, seed: int, json: bool) -> None:

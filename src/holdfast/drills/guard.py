@@ -185,10 +185,10 @@ def change(before: list[float], after: list[float]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run(viewers: int, warm_s: float, part: str, seed: int, say: Say) -> dict[str, Any]:
+def run(viewers: int, panel: int, warm_s: float, part: str, seed: int, say: Say) -> dict[str, Any]:
     """Let the hours pass, or those of one `part`. → the module's words as keys; `change` says how a figure is put."""
     begun = time.process_time()
-    hour = Guarded(seed, viewers)
+    hour = Guarded(seed, viewers, panel=panel)
     school = hour.school
     hour.at(BEGIN_US, "study")
     while (left_s := warm_s - (school.now_us - BEGIN_US) / S_US) > 0:
