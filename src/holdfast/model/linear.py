@@ -173,19 +173,26 @@ class Linear:
         weights[i, at[i, j]] = self._sparse.values[some][i, j]
         return weights
 
-    def outputs(self, history: History) -> Array:
-        """x B of one history, float32[D+1]; only the rows of x that are not zero are read."""
+    def outputs(self, histories: Sequence[History]) -> Array:
+        """x B of each history, float32[B, D+1]; only the rows of B where x is not zero are read."""
         d = self._d
-        if history.rows.size == 0:
-            return np.zeros(d + 1, np.float32)
-        values = faded(history)[:, None] * SPREAD_IN
-        x = np.bincount(self.features.rows(history.rows).ravel(), values.ravel(), minlength=d + 1).astype(np.float32)
-        x[d] = 0.0
-        some = np.flatnonzero(x)
+        values: list[Array] = []
+        at: list[Array] = []
+        for history in histories:
+            spread = faded(history)[:, None] * SPREAD_IN
+            x = np.bincount(self.features.rows(history.rows).ravel(), spread.ravel(), minlength=d + 1)[:d]
+            at.append(np.flatnonzero(x))
+            values.append(x[at[-1]].astype(np.float32))
         if self._sparse is None:
-            return x[some] @ self._dense[some]
-        said = (x[some, None] * self._sparse.values[some]).ravel()
-        return np.bincount(self._sparse.columns[some].ravel(), said, d + 1).astype(np.float32)
+            ends = np.concatenate([[0], np.cumsum([a.size for a in at])])
+            shape = (len(histories), d + 1)
+            return sparse.csr_array((np.concatenate(values), np.concatenate(at), ends), shape=shape) @ self._dense
+        kept = self._sparse
+        said = [
+            np.bincount(kept.columns[a].ravel(), (v[:, None] * kept.values[a]).ravel(), d + 1)
+            for a, v in zip(at, values, strict=True)
+        ]
+        return np.stack(said).astype(np.float32)
 
     def shares(self, rows: Array) -> Array:
         """Return float32[K, 14]: how much of each feature's score (as Features.rows) goes to each row."""
@@ -259,7 +266,7 @@ class Reading:
 
     def __init__(self, model: Linear, histories: Sequence[History]) -> None:
         self._model = model
-        self._outputs: Array = np.stack([model.outputs(h) for h in histories])  # [B, D+1]
+        self._outputs: Array = model.outputs(histories)  # [B, D+1]
         self._after = [model.after(h) for h in histories]
 
     def all_rows(self, i: int) -> Array:

@@ -12,6 +12,7 @@ than LINEAR and learns when to believe it.
 """
 
 import zlib
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,6 +51,7 @@ PRIOR_VIEWS = 5.0
 
 # actions as numbers, for the network's embedding; 0 is padding
 ACTIONS = {"glance": 1, "view": 2, "long": 3, "like": 4, "share": 5, "comment": 6, "skip": 7, "hide": 8}
+_CODE = defaultdict(int, ACTIONS)  # 0: an act that is none of these is read as a view, whatever its weight
 DWELLS = 16  # buckets of the share watched: 0 not known, 1 a play of zero length, then eighths; above 1 the loops
 GAPS = 32  # buckets of the time since the act before: half powers of two of a second
 
@@ -158,10 +160,11 @@ def _met(history: History, c: Catalogue) -> tuple[Array, Array, Array, Array]:
 
 def acts(history: History) -> tuple[Array, Array, Array]:
     """Return (action, dwell, gap) of each event of a history, int32[H] each, as the network's buckets."""
-    action = np.array([ACTIONS.get(name, ACTIONS["view"]) for name in history.actions], np.int32)
-    viewed = np.array([name == "view" for name in history.actions], bool)
+    action = np.array([*map(_CODE.__getitem__, history.actions)], np.int32)
+    viewed = action == ACTIONS["view"]
     action[viewed & (history.weights >= 1.0)] = ACTIONS["long"]
     action[viewed & (history.weights < 0)] = ACTIONS["glance"]
+    action[action == 0] = ACTIONS["view"]
     h = history.rows.size
     dwell, gap = np.zeros(h, np.int32), np.zeros(h, np.int32)
     if history.shares.size == h:
