@@ -1,0 +1,100 @@
+"""One learner without a log: who may touch world and models when, and who rests. Its parts are real, its log a list."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
+from town import Town
+
+from holdfast.adapters.home import Home
+from holdfast.core.entries import Release
+from holdfast.core.errors import Degraded
+from holdfast.core.feed.ladder import Rung
+from holdfast.core.topology import Region, Topology, resolve
+from holdfast.region import learner
+from holdfast.region.learner import Learner
+
+
+@pytest.fixture(scope="module")
+def entries() -> list:
+    town = Town(clips=60, viewers=8)
+    for _ in range(3):
+        town.round(Rung.REGIONAL)
+    return town.entries
+
+
+@pytest.fixture
+def worse(tmp_path, entries) -> Learner:
+    """The worse-ranked of two regions' learners, which has folded a town."""
+    names = sorted(("us-east", "us-west"), key=learner.rank)
+    home = Home(tmp_path)
+    home.save(resolve(Topology(regions=[Region(name=name, jurisdiction="US") for name in names]), 20000))
+    made = Learner(names[1], home)
+    for entry in entries:
+        made.lessons.take(entry)
+    made.stand_by = made.stand_by.learn(made.lessons.learned_to, time.monotonic() - 1000)  # the other owes it for long
+    return made
+
+
+class Log(list):
+    async def append(self, cls, entries) -> None:
+        self.extend(entries)
+
+
+def better(made: Learner, learned_to: int) -> tuple[Release, str]:
+    release = Release(device="l", outbox=1, stamp=time.time_ns() // 1000, rung="LINEAR", sha="a" * 64, size=1,
+                      learned_to=learned_to, examples=1)  # fmt: skip
+    return release, min(("us-east", "us-west"), key=learner.rank)
+
+
+def test_freezing_and_judging_wait_for_the_fold(worse: Learner, monkeypatch) -> None:
+    """A model under judgement reads the catalogue and builds its maps: nobody else may meanwhile."""
+    judge, held = learner.gate.judge, list[bool]()
+    monkeypatch.setattr(learner.gate, "judge", lambda *args: (held.append(worse.turn.locked()), judge(*args))[1])
+
+    async def play() -> Log:
+        log = Log()
+        async with worse.turn:
+            releasing = asyncio.create_task(worse._release(log))
+            await asyncio.sleep(0.1)
+            assert not held and worse.examples_out == 0
+        await releasing
+        return log
+
+    assert len(asyncio.run(play())) == 1 and held == [True] and worse.lessons.incumbent is not None
+
+
+def test_what_was_solved_while_a_better_ranked_one_released_is_let_go(worse: Learner, monkeypatch) -> None:
+    judge = learner.gate.judge
+
+    def meanwhile(*args):
+        worse.stand_by = worse.stand_by.hear(worse.lessons.learned_to, time.monotonic())
+        return judge(*args)
+
+    monkeypatch.setattr(learner.gate, "judge", meanwhile)
+    log = Log()
+    asyncio.run(worse._release(log))
+    assert not log and worse.lessons.incumbent is None
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_it_rests_from_the_word_on_and_not_from_the_blob_on(worse: Learner, there: bool) -> None:
+    now_s = time.monotonic()
+    assert not worse.stand_by.resting(now_s)
+    data = learner.linear.dump(worse.lessons.statistics.solve())
+    rested = list[bool]()
+
+    class Fetching:
+        async def get(self, cls, sha, likely="") -> bytes:
+            rested.append(worse.stand_by.resting(now_s))
+            if not there:
+                raise Degraded("not to be had", retry_after_s=1.0)
+            return data
+
+    worse.fetcher = Fetching()  # type: ignore[assignment]
+    asyncio.run(worse._hear(*better(worse, worse.lessons.learned_to)))
+    assert rested == [True] and worse.stand_by.resting(now_s) is there
