@@ -248,7 +248,7 @@ test('what a region no longer holds is said again, once that is no mere delay', 
 test('a creator reads how the first viewers come, by the ruling and the count', () => {
   const video = (verdict, debut) => ({ verdict, reasons: [], debut: { met: 0, owed: 20, words: 'as the region says', since: 1e6, ...debut } })
   const running = debutOf(video('allow', { state: 'running', met: 12 }), 361e6)
-  assert.equal(running.line, '12 of its first 20 viewers, in 6 min so far.')
+  assert.equal(running.line, '12 of its first 20 viewers, in 6 min.')
   assert.equal(debutOf(video('allow', { state: 'running' }), 21e6).line, 'None of its first 20 viewers yet, after 20 s.')
   assert.equal(debutOf(video('allow', { state: 'running', met: 3, owed: 8 })).line, 'as the region says', 'fewer are owed, and it says why')
   assert.deepEqual([debutOf(video('ask', { state: 'waiting' })).ticks, debutOf(video('allow', { state: 'reached' })).ticks], [false, true])

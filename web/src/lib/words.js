@@ -131,7 +131,7 @@ export function debutOf({ verdict, reasons, debut }, now) {
     return { word: verdict === 'remove' ? 'not shown' : verdict === 'limit' || verdict === 'age' ? 'limited' : 'waiting', shape: verdict === 'remove' ? '×' : '◐', tone: verdict === 'remove' ? 'lost' : 'degraded', line, ticks: false }
   }
   if (state === 'running') {
-    const line = owed < 20 ? words : met ? `${met} of its first ${owed} viewers, in ${after} so far.` : `None of its first ${owed} viewers yet, after ${after}.`
+    const line = owed < 20 ? words : met ? `${met} of its first ${owed} viewers, in ${after}.` : `None of its first ${owed} viewers yet, after ${after}.`
     return { word: 'meeting its first viewers', shape: '◐', tone: 'sky', line, ticks: true }
   }
   if (state === 'reached') return { word: 'first viewers reached', shape: '●', tone: 'well', line: words, ticks: true }
