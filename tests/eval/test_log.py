@@ -35,7 +35,7 @@ def world(folder: Path, seed: int = 0, flip_after: int = DAYS) -> Path:
         return int(rng.random() < 0.15 + 0.5 * good[video] + 0.3 * patient[viewer])
 
     with (folder / kuairand.LOG.removesuffix(".xz")).open("w", newline="") as f:
-        out = csv.DictWriter(f, COLUMNS)
+        out: csv.DictWriter[str] = csv.DictWriter(f, COLUMNS)
         out.writeheader()
         times = np.sort(rng.integers(0, DAYS * DAY_MS, VIEWERS * 30))
         for t in times.tolist():
@@ -145,19 +145,32 @@ def test_nothing_after_the_split_reaches_a_number(small: Path) -> None:
     assert (data.column["long"][late] != turned.column["long"][late]).all()
     one, two = (columns.network(d, 0, earlier.expected(d, 0)) for d in (data, turned))
     assert all(np.array_equal(one[name], two[name]) for name in one)
-    viewer, at = log_ranker.sides(data, 8)[1:3]
-    history = log_ranker.before(data, viewer, at, 8)
-    assert np.array_equal(history, log_ranker.before(turned, *log_ranker.sides(turned, 8)[1:3], 8))
-    day = (at[np.maximum(history, 0)] + kuairand.ZONE_MS) // DAY_MS
-    mine = (data.column["time_ms"] + kuairand.ZONE_MS) // DAY_MS
-    assert ((history < 0) | (day < mine[:, None])).all(), "a row must not see its own day"
-    assert (viewer[np.maximum(history, 0)] == data.column["viewer"][:, None])[history >= 0].all()
+    assert np.array_equal(log_ranker.vectors(data, 8), log_ranker.vectors(turned, 8))
+
+
+def test_a_row_is_told_of_what_came_before_it_only(small: Path) -> None:
+    """`before` and `lately` against counting; a view's own outcome, and those after it, leave its numbers alone."""
+    rng = np.random.default_rng(4)
+    key, value = rng.integers(0, 5, 80), rng.random(80)
+    assert np.allclose(earlier.before(key, value), [value[:i][key[:i] == key[i]].sum() for i in range(80)])
+    data = load(small, date(2022, 4, 27), None)
+    c, day = data.column, (data.column["time_ms"] + kuairand.ZONE_MS) // DAY_MS
+    mean, n = columns.lately(data, c["long"])
+    for row in (0, 500, 1000, len(day) - 1):
+        mine = data.taught & (c["viewer"] == c["viewer"][row]) & ((day < day[row]) | ~data.taught[row])
+        assert n[row] == mine.sum() and np.isclose(mean[row], c["long"][mine].sum() / (n[row] + columns.OF_DAYS))
+    table, long, views = earlier._table(data, 0)
+    late = np.flatnonzero(views[: len(long)] == 8)[0]  # the ninth view of a viewer
+    data.past["long"][late] = 1 - long[late]
+    again, _, _ = earlier._table(data, 0)
+    apart = np.abs(np.nan_to_num(table) - np.nan_to_num(again)).max(1)  # the mean of all views moves a little
+    assert apart[late - 8 : late + 1].max() < 5e-3 < 0.05 < apart[late + 1]
 
 
 def test_a_small_world_is_understood(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "SEEDS", 1)
     monkeypatch.setattr(areas, "RESAMPLES", 50)
-    recipe = log_ranker.Recipe(events=0, width=8, bins=4, hidden=16, members=2, epochs=5, rows=64, rate=5e-3)
+    recipe = log_ranker.Recipe(width=8, bins=4, hidden=16, members=2, epochs=5, rows=64, rate=5e-3)
     monkeypatch.setattr(log_ranker, "Recipe", lambda: recipe)
     result = log.run(small, log.Options(date(2022, 4, 27)), lambda _: None)
     assert result["split"]["trained_on"] + result["split"]["tested_on"] == VIEWERS * 30
@@ -170,23 +183,6 @@ def test_a_small_world_is_understood(small: Path, monkeypatch: pytest.MonkeyPatc
     assert result["baselines"]["gbdt"]["auc"] > 0.65 and "auc" in result["baselines"]["logits"]["like"]
     assert 0 <= result["hit_at_20"] <= 1 and log.rows(result)
     assert msgspec.json.encode(result)
-
-
-def test_the_network_hears_a_viewers_history(small: Path) -> None:
-    data = load(small, date(2022, 4, 27), None)
-    recipe = log_ranker.Recipe(events=4, width=8, bins=4, hidden=16, members=2)
-    numbers = columns.matrix(columns.network(data, 0, np.zeros(len(data.taught))))
-    tables, viewer, at, _ = log_ranker.sides(data, recipe.width)
-    history = log_ranker.before(data, viewer, at, recipe.events)
-    labels = np.zeros((len(numbers), len(log_ranker.HEADS)), np.float32)
-    some = np.flatnonzero(~data.taught)[:32]
-    rows = log_ranker.Rows(data.column["video"][some], numbers[some], history[some], labels[some])
-    model = log_ranker.Ranker(data, recipe, numbers.shape[1], len(numbers))
-    params, _ = model.begin(0, numbers)
-    params["rank"]["out"] = params["rank"]["out"] + 0.1
-    told = np.asarray(model.ask(params, tables, rows))
-    assert np.isfinite(told).all() and (history[some] >= 0).all()
-    assert not np.allclose(told, model.ask(params, tables, rows._replace(before=np.full_like(rows.before, -1))))
 
 
 def test_the_next_view_is_told_only_after_it_was_asked_for(small: Path) -> None:
