@@ -18,6 +18,7 @@ class Learner:
     behind: bool
     solve_s: float = 1.0
     lag_s: float = 0.0
+    word_s: float = 0.0  # how much later than lessons it reads of releases: they stand in another chain
     stand_by: StandBy = field(init=False)
     learned: int = 0
     out: int = 0
@@ -52,9 +53,11 @@ def play(first: Learner, second: Learner, lessons: list[tuple[float, int]], unti
     now_s, heard = 0.0, list[tuple[float, int]]()
     while now_s < until_s:
         if now_s < gone_s and (to := first.step(lessons, now_s)) is not None:
-            heard.append((now_s + second.lag_s, to))
+            heard.append((now_s + second.lag_s + second.word_s, to))
         while heard and heard[0][0] <= now_s:
             second.stand_by = second.stand_by.hear(heard.pop(0)[1], now_s)
+        if heard and second.word_s:
+            second.stand_by = second.stand_by.reading(now_s)
         second.step(lessons, now_s)
         now_s += STEP_S
 
@@ -70,6 +73,12 @@ def test_while_the_first_is_at_work_the_second_never_releases(lessons, solve_s: 
     first, second = Learner(False, solve_s), Learner(True, solve_s, lag_s)
     play(first, second, lessons, 1000.0)
     assert len(first.releases) >= 3 and not second.releases
+
+
+def test_a_stand_by_that_has_not_read_what_the_first_says_does_not_call_it_silent() -> None:
+    first, second = Learner(False, 8.0), Learner(True, 1.0, 0.0, 200.0)
+    play(first, second, EVENING, 600.0)
+    assert len(first.releases) > 20 and not second.releases
 
 
 def test_a_first_that_is_slower_than_the_patience_is_doubled_once_and_then_waited_for() -> None:

@@ -52,6 +52,10 @@ class StandBy:
         covered = max(self.covered, learned_to)
         return StandBy(True, True, covered, self.learned, now_s if self.learned > covered else None, patience_s)
 
+    def reading(self, now_s: float) -> "StandBy":
+        """Something of theirs lies here unread, a release perhaps: while that is so, nobody is silent."""
+        return replace(self, since_s=now_s) if self.since_s is not None else self
+
     def resting(self, now_s: float) -> bool:
         """Say whether releasing is left to a better-ranked learner."""
         return self.behind and (self.since_s is None or now_s - self.since_s < self.patience_s)
