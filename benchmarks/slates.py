@@ -1,17 +1,18 @@
 """What one slate costs a node, in one process and without HTTP: the quick way to compare two versions of the feed.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/slates.py --videos 100000 --viewers 2000 --model model.bin [--profile]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/slates.py --videos 100000 --viewers 2000 --model m --network n [--profile]
 
 The town of `holdfast bench serve` is folded by the real folds; requests are decoded from JSON, answered by the real
 `NodeFeed` (pipeline, reasons, exposure entry) in batches and encoded again. The network has the live sizes and
 untrained weights, which cost the same; LINEAR is learned from some of the viewers and kept in `--model`.
-It prints CPU milliseconds (process time) per slate and a digest of the answers, so that a change that should change
-nothing can be seen to change nothing.
+It prints CPU milliseconds (process time) per slate, the memory that is resident, and a digest of the answers, so that a
+change that should change nothing can be seen to change nothing.
 """
 
 import argparse
 import asyncio
 import cProfile
+import gc
 import pstats
 import sys
 import tempfile
@@ -31,8 +32,7 @@ from holdfast.core.feed.ladder import Ladder, Rung
 from holdfast.core.feed.shapes import FeedRequest
 from holdfast.core.topology import Region, Topology, resolve
 from holdfast.drills.bench_town import Town
-from holdfast.model import full, linear
-from holdfast.model.begin import begin
+from holdfast.model import full, linear, release
 from holdfast.model.lessons import Lessons
 from holdfast.region.node_feed import NodeFeed
 from holdfast.region.node_networks import Model
@@ -60,6 +60,7 @@ class Quiet:
 
 def fold(town: Town, take: Any, viewers: int) -> int:
     """Publish the town and tell what its viewers watched; return the newest stamp."""
+    gc.disable()  # folds hold much and drop little; a node's collector is tamed likewise
     for k, item in enumerate(town.items(0, town.videos)):
         name, creator = f"{TEAM}:{item['item']}", f"{TEAM}:{item['creator']}"
         stamp = BEGAN_US - 86_400_000_000 + k
@@ -71,6 +72,7 @@ def fold(town: Town, take: Any, viewers: int) -> int:
             name, lengths = f"{TEAM}:{act['item']}", {key: act[key] for key in ("dwell_ms", "duration_ms")}
             stamp = BEGAN_US + 1_000_000 * k
             take(View(device=f"{TEAM}:v{viewer}", outbox=k + 1, stamp=stamp, item=name, **lengths))
+    gc.enable()
     return BEGAN_US + 50_000_000
 
 
@@ -86,6 +88,24 @@ def model_of(town: Town, kept: Path | None) -> linear.LinearModel:
     return linear.load(blob)
 
 
+def network_of(kept: Path | None) -> full.FullModel:
+    """Return a network of untrained weights, read from `kept` if it is there: then this process has no JAX in it."""
+    if kept is not None and kept.exists():
+        return release.load(kept.read_bytes())
+    from holdfast.model.begin import begin
+
+    blob = release.dump(full.FullModel(begin(1), full.LIVE, 1))
+    if kept is not None:
+        kept.write_bytes(blob)
+    return release.load(blob)
+
+
+def rss_mb() -> float:
+    """Resident memory of this process, MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) * 1024 / 1e6
+
+
 async def measure(args: argparse.Namespace) -> None:
     """Fold, warm up, answer `--slates` requests in batches, say what it cost."""
     town = Town(args.videos, args.viewers)
@@ -94,7 +114,11 @@ async def measure(args: argparse.Namespace) -> None:
     home.save(top)
     make_keys(home, top)
     state = State(home, "bench")
+    began, empty = time.process_time(), rss_mb()
     newest = fold(town, state.world.apply, args.viewers)
+    sys.stdout.write(
+        f"folded in {time.process_time() - began:.0f} s of CPU: {rss_mb() - empty:.0f} MB above {empty:.0f} MB\n"
+    )
     state.now_us = lambda: newest + 5_000_000  # type: ignore[method-assign]
     state.folding = True
     rung = Rung[args.rung]
@@ -102,7 +126,7 @@ async def measure(args: argparse.Namespace) -> None:
     predict = linear.Linear(model_of(town, args.model), state.world.catalogue, "linear")
     state.model = Model(predict, "linear", newest, 1, {})
     if rung < Rung.LINEAR:
-        network = full.Full(full.FullModel(begin(1), full.LIVE, 1), state.world.catalogue, predict, "network")
+        network = full.Full(network_of(args.network), state.world.catalogue, predict, "network")
         network.warm()
         state.networks.line.serving = "network"
         state.networks.held["network"] = Model(network, "network", newest, 1, {})
@@ -139,7 +163,7 @@ async def measure(args: argparse.Namespace) -> None:
     sys.stdout.write(
         f"{mean:.3f} ms of CPU a slate, {low:.3f} in the quickest tenth ({count} slates, batches of {args.batch}, "
         f"{'/'.join(rungs)}); {size // count} bytes out, {quiet.bytes // max(1, quiet.entries)} recorded; "
-        f"answers {digest:08x}\n"
+        f"answers {digest:08x}; {rss_mb():.0f} MB resident{' with JAX' if 'jax' in sys.modules else ''}\n"
     )
     if profile:
         pstats.Stats(profile, stream=sys.stdout).sort_stats(args.sort).print_stats(args.lines)
@@ -154,7 +178,8 @@ def main() -> None:
     parser.add_argument("--slates", type=int, default=1600)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rung", default="FULL")
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", type=Path, help="where LINEAR's model is kept from run to run")
+    parser.add_argument("--network", type=Path, help="where the network's is")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--sort", default="tottime")
     parser.add_argument("--lines", type=int, default=45)

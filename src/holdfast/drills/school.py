@@ -74,7 +74,7 @@ class School(Jurisdiction):
 
     def serve(self, at: str, viewer: str, request: FeedRequest) -> Result:
         result, network = self.ask(at, viewer, request), self.networks.of(viewer)
-        numbers = served_by(result, self.linear, network)
+        numbers = served_by([result], self.linear, network)[0]
         made = network if result.rung < Rung.LINEAR else self.linear if result.rung is Rung.LINEAR else None
         past = digest(result.viewer.history, self.world.catalogue) if numbers else 0
         self.tell(at, SlateServed(

@@ -17,6 +17,7 @@ A model knows features by name (`linear_release`), because rows differ from proc
 catalogue. Over a large catalogue the spread of x B over the videos is one sparse product for the whole batch.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -119,6 +120,7 @@ class Linear:
             self._dense[:d, :d] = model.weights
         self.features = Features(catalogue, of, d)
         self._after = After(model.followers, catalogue)
+        self._readings: deque[Reading] = deque(maxlen=2)  # of the calls under way
         self._seen = (-1, -1)  # the catalogue's size and version when it was read as a whole
         self._known = (-1, -1)  # and when its names were
         self._place: Array = np.full(d + 1, -1, np.int32)  # scratch: all −1 between two uses
@@ -130,7 +132,17 @@ class Linear:
     def read(self, histories: Sequence[History]) -> "Reading":
         """Take in the histories of one call."""
         self._refresh()
-        return Reading(self, histories)
+        reading = Reading(self, histories)
+        self._readings.append(reading)
+        return reading
+
+    def again(self, history: History, rows: Array) -> Array | None:
+        """Return float32[K]: the scores of rows for a history of one of the last calls; None if it is of none."""
+        for reading in reversed(self._readings):
+            for i, past in enumerate(reading.histories):
+                if past is history:
+                    return reading.score_one(i, rows)
+        return None
 
     def scores(self, histories: Sequence[History]) -> Array:
         """Return float32[B, n]: how likely each catalogue row is watched long next."""
@@ -265,7 +277,7 @@ class Reading:
     """What a model makes of the histories of one call."""
 
     def __init__(self, model: Linear, histories: Sequence[History]) -> None:
-        self._model = model
+        self._model, self.histories = model, histories
         self._outputs: Array = model.outputs(histories)  # [B, D+1]
         self._after = [model.after(h) for h in histories]
 
@@ -293,9 +305,10 @@ class Reading:
 
     def score(self, rows: Sequence[Array]) -> list[Array]:
         """Return per history float32[K, 1]."""
-        return [self._score(i, at)[:, None] for i, at in enumerate(rows)]
+        return [self.score_one(i, at)[:, None] for i, at in enumerate(rows)]
 
-    def _score(self, i: int, rows: Array) -> Array:
+    def score_one(self, i: int, rows: Array) -> Array:
+        """Return float32[K]: the scores of rows for history i."""
         model, (after, shares) = self._model, self._after[i]
         scores = (self._outputs[i][model.features.rows(rows)] * model.shares(rows)).sum(1)
         if after.size:

@@ -159,7 +159,8 @@ class NodeFeed:
             self._answer_by(None, batch, best, lacks)
             return
         words = ladder.standing(state.ladder, best, lacks, state.now_s())
-        for waiting, result in zip(batch, results, strict=True):
+        numbers = served_by(results, state.model, network if "why" not in budget.without else None)
+        for waiting, result, served in zip(batch, results, numbers, strict=True):
             model = network if result.rung < Rung.LINEAR else state.model if result.rung is Rung.LINEAR else None
             slate = self._dress(waiting, result, budget, words, model)
             if waiting.done.done():
@@ -168,7 +169,7 @@ class NodeFeed:
                 waiting.done.set_exception(nothing(waiting.query, state.folding))
                 continue
             if waiting.query.viewer:
-                self._record(slate, result, model, network if "why" not in budget.without else None)
+                self._record(slate, result, model, served)
             waiting.done.set_result(slate)
 
     def _dress(
@@ -219,11 +220,10 @@ class NodeFeed:
             return f"{words} The request asked for no more."
         return words
 
-    def _record(self, slate: Slate, result: pipeline.Result, model: Model | None, network: Model | None) -> None:
+    def _record(self, slate: Slate, result: pipeline.Result, model: Model | None, numbers: bytes) -> None:
         """Make the exposure an entry. Not waited for; failures are counted."""
         state, drawn = self._state, result.drawn
         chance = result.chosen[drawn].propensity if drawn >= 0 else 0.0
-        numbers = served_by(result, state.model, network)
         entry = SlateServed(
             **state.stamp(),  # type: ignore[arg-type]
             viewer=result.viewer.query.viewer, slate=slate.slate, rung=slate.rung,

@@ -6,6 +6,7 @@ give the learner's own answer to a fixed question (`probe`).
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from holdfast.core.feed.pipeline import Result
 from holdfast.core.feed.predict import Predict, Predictors
 from holdfast.core.feed.shapes import ModelFacts
 from holdfast.model import signals
+from holdfast.model.linear import Linear
 from holdfast.model.rollout import Line
 
 if TYPE_CHECKING:
@@ -88,22 +90,31 @@ def predictors(linear: Model | None, network: Model | None) -> Predictors:
     return found
 
 
-def served_by(result: Result, linear: Model | None, network: Model | None) -> bytes:
-    """Return the signals of a result's videos as its entry carries them; b"" where nothing personal was used."""
-    rows = np.array([c.row for c in result.chosen], np.int64)
-    if not rows.size or (rows < 0).any():
-        return b""
-    past = result.viewer.history
-    catalogue: Any = getattr(linear.predict if linear else None, "catalogue", None)
-    if network and result.rung < Rung.LINEAR:
-        full: Any = network.predict
-        fixed = full.recall(past, rows)
-        if fixed is not None:
-            return signals.pack(fixed)
-    if catalogue is None or linear is None:
-        return b""
-    scores = linear.predict.read([past]).score([rows])[0][:, 0]
-    return signals.pack(signals.signals(past, rows, scores, catalogue))
+def served_by(results: Sequence[Result], linear: Model | None, network: Model | None) -> list[bytes]:
+    """Return the signals of each result's videos as its entry carries them; b"" where nothing personal was used."""
+    packed = [b""] * len(results)
+    shown = [np.array([c.row for c in result.chosen], np.int64) for result in results]
+    left: list[int] = []
+    for i, (result, rows) in enumerate(zip(results, shown, strict=True)):
+        if not rows.size or (rows < 0).any() or not result.viewer.query.viewer:
+            continue
+        if network and result.rung < Rung.LINEAR:
+            full: Any = network.predict
+            fixed = full.recall(result.viewer.history, rows)
+            if fixed is not None:
+                packed[i] = signals.pack(fixed)
+                continue
+        left.append(i)
+    if linear is None or not isinstance(linear.predict, Linear) or not left:
+        return packed
+    past, rows = [results[i].viewer.history for i in left], [shown[i] for i in left]
+    again = (linear.predict.again(h, r) for h, r in zip(past, rows, strict=True))
+    scores = [s for s in again if s is not None]
+    if len(scores) < len(left):
+        scores = [s[:, 0] for s in linear.predict.read(past).score(rows)]
+    for i, fixed in zip(left, signals.each(past, rows, scores, linear.predict.catalogue), strict=True):
+        packed[i] = signals.pack(fixed)
+    return packed
 
 
 def prepare(home: Home) -> None:
