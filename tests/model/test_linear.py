@@ -198,6 +198,26 @@ def test_the_gate_refuses_what_is_broken_or_surely_worse():
     assert gate.judge(worse, bound["worse"], bound["good"], few).released  # too few to tell
 
 
+def test_what_is_behind_popularity_goes_out_if_it_takes_the_place_of_something_worse():
+    """Else a model that popularity has overtaken would keep every newer one from its place."""
+    stage = Stage(24, themes=4)
+    c = stage.world.catalogue
+    good = _taught(stage, [(f"clip-{k}", f"clip-{k + 4}") for k in range(20)]).solve()
+    good.examples = 1e6
+    dice, rows, log = np.random.default_rng(5), np.arange(24), Log()
+    half = good.weights * np.where(dice.random(len(good.names)) < 0.5, 1, -1)
+    candidate, worse = LinearModel(good.names, 1e6, half), LinearModel(good.names, 1e6, -good.weights)
+    for k in [*range(20)] * 3:
+        past, heat = _past(stage, f"clip-{k}"), (rows == k + 4).astype(np.float32)  # popularity knows it all
+        log.examples.append(Example(past, rows, rows == k + 4, heat))
+        log.put(Question(past, rows, heat, k + 4))
+    mine, theirs = Linear(candidate, c), Linear(worse, c)
+    assert "popularity" in gate.judge(candidate, mine, None, log).why
+    assert not gate.judge(candidate, mine, None, log).released
+    assert not gate.judge(candidate, mine, Linear(good, c), log).released
+    assert gate.judge(candidate, mine, theirs, log).released
+
+
 def test_figures_are_what_they_say():
     example = Example(History(np.zeros(0, np.int32), np.zeros(0, np.float32), ()), np.arange(4),
                       np.array([True, False, False, True]), np.zeros(4))  # fmt: skip

@@ -3,7 +3,8 @@
 "Surely" is a paired 95 % interval on the newest held-out slates: a candidate that merely looks worse on a handful
 passes (it is fresher). Two questions are asked (`evaluate`): which of the shown was preferred, and was the next long
 view among the top twenty of all. Each is blind on one side, so a candidate is refused when it is surely worse by one
-and no better by the other, against the incumbent or against plain popularity.
+and no better by the other, against the incumbent or against plain popularity. One that is surely better than the
+incumbent goes out even so: what it would be refused for serves meanwhile, only older.
 """
 
 from collections.abc import Mapping
@@ -32,16 +33,20 @@ def judge(model: LinearModel, candidate: Linear, incumbent: Linear | None, log: 
     if len(slates) < EXAMPLES_MIN:
         return Judgement(True, f"released: {len(slates)} held-out slates tell, too few to judge", {})
     areas, hits = [ask(candidate, e) for e in slates], [ask_over_all(candidate, q) for q in questions]
-    rivals = {"popularity": ([area(e.heat, e) for e in slates], [hit(q.heat, q.at) for q in questions])}
+    rivals: dict[str, tuple[list[float], list[float]]] = {}
     if incumbent is not None:
         rivals["incumbent"] = ([ask(incumbent, e) for e in slates], [ask_over_all(incumbent, q) for q in questions])
+    rivals["popularity"] = ([area(e.heat, e) for e in slates], [hit(q.heat, q.at) for q in questions])
+    better = False  # than what serves
     told: list[str] = []
     figures = {"auc": round(sum(areas) / len(areas), 4), "judged": float(len(areas))}
     for name, (their_areas, their_hits) in rivals.items():
         within, over_all = paired(areas, their_areas), paired(hits, their_hits)
         figures[f"auc_{name}"] = round(sum(their_areas) / len(their_areas), 4)
         told.append(f"against {name} AUC {_words(within)}, hit@20 {_words(over_all)}")
-        if _surely_worse(within, over_all) or _surely_worse(over_all, within):
+        if name == "incumbent":
+            better = _surely_better(within, over_all) or _surely_better(over_all, within)
+        if not better and (_surely_worse(within, over_all) or _surely_worse(over_all, within)):
             return Judgement(False, f"refused: {told[-1]}, on {within.n} held-out slates", figures)
     return Judgement(True, f"released: {'; '.join(told)}; on {len(areas)} held-out slates", figures)
 
@@ -74,6 +79,10 @@ def surely_behind(ours: list[float], theirs: list[float]) -> bool:
 
 def _surely_worse(by_one: Paired, by_other: Paired) -> bool:
     return by_one.high < 0 and by_other.mean <= 0
+
+
+def _surely_better(by_one: Paired, by_other: Paired) -> bool:
+    return by_one.low > 0 and by_other.mean >= 0
 
 
 def _words(p: Paired) -> str:
