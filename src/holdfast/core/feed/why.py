@@ -4,8 +4,10 @@ Also the strip of "what it thinks you like": where the viewer's recent liking go
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.feed.ladder import Rung
@@ -16,6 +18,8 @@ from holdfast.core.feed.value import WEIGHTS, tastes
 from holdfast.core.feed.viewer import History
 from holdfast.core.feed.world import World
 from holdfast.core.tenants import creator_shown, tag_shown
+
+Array = NDArray[Any]
 
 TASTES = 8  # chips that fit in a strip
 FEATURES = 5
@@ -46,6 +50,7 @@ _HOW_WORDS = {
     "drawn": "Drawn by chance, to learn what else you may like.",
 }
 _NOTHING = (-1, 0.0)
+_NO_TASTE = np.zeros(0, np.float32)
 CHANCES = frozenset({"long", "like", "share", "follow", "comment", "skip", "hide"})
 
 
@@ -110,12 +115,13 @@ def whys(chosen: Sequence[Chosen], result: Result, world: World, predict: Predic
     if predict is not None and asked:
         found = predict.because(result.viewer.history, np.array([chosen[i].row for i in asked], np.int64))
         near = dict(zip(asked, found, strict=True))
+    taste = tastes(result.viewer.history, world.catalogue) if "taste" in strongest else _NO_TASTE
     order: list[list[int]] = np.argsort(-np.abs(said), axis=1, kind="stable")[:, :FEATURES].tolist()
     rows = zip(chosen, order, said.tolist(), parts.tolist(), strict=True)
     return [
         Why(
             c.source, round(c.score, 4),
-            sentences[i] or _sentence(c, strongest[i], near.get(i, _NOTHING), result, world.catalogue),
+            sentences[i] or _sentence(c, strongest[i], near.get(i, _NOTHING), taste, result, world.catalogue),
             [_feature(names[k], says[k], each[k]) for k in best if says[k]],
         )
         for i, (c, best, says, each) in enumerate(rows)
@@ -140,12 +146,14 @@ def _fixed(chosen: Chosen, result: Result) -> str | None:
     return None
 
 
-def _sentence(chosen: Chosen, strongest: str, near: tuple[int, float], result: Result, c: Catalogue) -> str:
+def _sentence(
+    chosen: Chosen, strongest: str, near: tuple[int, float], taste: Array, result: Result, c: Catalogue
+) -> str:
     """`strongest`: the part that says most; `near`: the event that the model says speaks most, and how much."""
     if strongest == "told":
         return f"You asked for more of {_wanted(chosen.row, result, c)}."
     if strongest == "taste":
-        return _by_taste(chosen.row, result, c)
+        return _by_taste(chosen.row, taste, c)
     if near[1] > 0:
         return _because(result.viewer.history, near[0], strongest == "next", c)
     if strongest in CHANCES:
@@ -164,8 +172,7 @@ def _wanted(row: int, result: Result, c: Catalogue) -> str:
     return creator_shown(result.viewer.query.tenant, c.creators.all[int(c.creator[row])])
 
 
-def _by_taste(row: int, result: Result, c: Catalogue) -> str:
-    taste = tastes(result.viewer.history, c)
+def _by_taste(row: int, taste: Array, c: Catalogue) -> str:
     best = max((int(t) for t in c.tag_rows[row] if t >= 0), key=lambda t: float(taste[t]))
     return f"You have been enjoying {tag_shown(c.tags.all[best])}."
 
