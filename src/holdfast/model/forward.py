@@ -4,7 +4,7 @@
 manner: a few hundred rows at a time, of a count that differs with every request, on one thread of a CPU. There BLAS
 with the fixed parts of each product folded into the weights once per release is faster than a compiled function that
 must pad to its shape (docs/performance.md), needs no compiling, and spares a node the memory of a compiler
-(docs/decisions/0009). Both give the same to 1e-5 (tests/model/test_forward.py), and a node checks it for each release.
+(docs/decisions/0006). Both give the same to 1e-5 (tests/model/test_forward.py), and a node checks it for each release.
 
 What is folded: the norms' scales into the matrix that follows, the members' scales and the wide path into one matrix
 over the bins, the root of the width into keys and queries.

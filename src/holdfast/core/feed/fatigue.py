@@ -41,8 +41,5 @@ def tired(rows: Array, history: History, catalogue: Catalogue, now_us: int) -> A
 
 def _level(met: Array, moved: Array, asked: Array) -> Array:
     """Return float64[K]: the level of each `asked` number, from float[H] `moved` of the numbers met; −1 is none."""
-    numbers, at = np.unique(met, return_inverse=True)
-    level = np.clip((np.bincount(at, moved, numbers.size) - FREE) / (TIRED_BY - FREE), 0.0, 1.0)
-    level[numbers < 0] = 0.0
-    place = np.minimum(np.searchsorted(numbers, asked), numbers.size - 1)
-    return np.where(numbers[place] == asked, level[place], 0.0)
+    level = moved @ ((met[:, None] == asked) & (asked >= 0))
+    return np.clip((level - FREE) / (TIRED_BY - FREE), 0.0, 1.0)
