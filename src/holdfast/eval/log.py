@@ -4,7 +4,7 @@ Trained on one side of a day, asked about the other, nothing carried across: eve
 last taught evening. Three questions. *Of two impressions, which was watched long* (AUC over all, GAUC within a viewer);
 *how likely is it* (calibration); *which video of all is watched long next* (hit rate at twenty, as of each moment).
 
-    network   the sequence network and its ranker (`log_ranker`)
+    network   the ranker's eight heads (`log_ranker`)
     trees     boosted trees over the same columns as the network
     FULL      the mean of their logits: the two err differently. The parts stand in the answer beside the whole.
 
