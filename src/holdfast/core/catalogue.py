@@ -352,7 +352,7 @@ class Catalogue:
         return self.tenant[: self.n] == self.tenants.of.get(tenant, -1)
 
     def heat(self, now_us: int, rows: slice = slice(None)) -> Array:
-        """Return float64[n] (or of some rows): what this place likes now. Long views and likes, in units of their noise.
+        """Return float64[n], or of some rows: what this place likes now. Long views and likes in units of their noise.
 
         Dividing by the root of the views keeps the rich from getting richer by mere exposure, and the lucky from
         leading after one showing. The feed takes the newest view for "now" (`newest_us`): a quiet night cools nothing.

@@ -40,6 +40,7 @@ LOOK_EVERY_S = 0.5  # whether a release is due
 EXAMPLES_FIRST = 20  # a first release from fewer would be noise
 FRESH_S = 30.0  # of age: older releases that history tells of say nothing about who is at work now
 SLICE_S = 0.02  # how long the fold may hold the event loop
+CROWDED = 4.0  # a solve may take so many times as long by the clock as by the core; beyond it, fewer videos are solved
 STRIDE = 32  # entries between two looks at the clock
 KEPT = 5  # old releases kept for roll-back; a node that is slower than this many releases fetches the newest
 
@@ -212,7 +213,8 @@ class Learner:
             learned_to = lessons.learned_to
         begun = time.monotonic()
         solved = sum(name.startswith("i:") for name in frozen.names)
-        data, solved_s = await asyncio.to_thread(_solved, frozen)
+        data, core_s = await asyncio.to_thread(_solved, frozen)
+        solved_s = max(core_s, (time.monotonic() - begun) / CROWDED)
         del frozen  # it holds the solution, the largest thing here
         self.videos = affordable(min(self.videos, solved), solved_s)
         self.examples_out = examples
