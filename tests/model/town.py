@@ -36,6 +36,7 @@ class Town:
         self.entries: list[Entry] = []
         self.now = T
         self.linear: Linear | None = None
+        self.outage = False
         self.kept: list[Unit] = []  # examples that a test keeps for itself
         self._used: dict[str, int] = {}
         for clip in made:
@@ -73,9 +74,11 @@ class Town:
         return signals.signals(past, rows, scores, self.catalogue)
 
     def serve(self, result: Result, release: str = "", fixed: np.ndarray | None = None) -> SlateServed:
+        """Record a slate. Until `outage`, one of REGIONAL says LINEAR, so that a town without a model teaches too."""
         fixed = self.fixed(result) if fixed is None else fixed
+        rung = "LINEAR" if result.rung is Rung.REGIONAL and not self.outage else result.rung.name
         entry = SlateServed(
-            **self.id("node"), viewer=result.viewer.query.viewer, slate=result.viewer.slate, rung=result.rung.name,
+            **self.id("node"), rung=rung, viewer=result.viewer.query.viewer, slate=result.viewer.slate,
             items=[c.item for c in result.chosen], release=release, signals=signals.pack(fixed),
             history=signals.digest(result.viewer.history, self.catalogue),
         )  # fmt: skip
