@@ -38,7 +38,7 @@ class Data:
 
     column: Mapping[str, Array]  # of N: viewer, video, time_ms, tab, length_ms, long, like, share, …, stay (0..1)
     taught: Array  # bool[N]
-    past: Mapping[str, Array]  # of M: viewer, video, long, like, back (1 = the newest), time_ms (spaced, not known)
+    past: Mapping[str, Array]  # of M: viewer, video, long, like
     viewers: Array
     videos: Array
     names: tuple[tuple[str, ...], tuple[str, ...]]
@@ -117,14 +117,13 @@ def _columns(raw: dict[str, Array], side: Array, viewers: Array, videos: Array) 
 
 
 def _past(pasts: list[Past]) -> dict[str, Array]:
-    """Flatten the earlier views; the order is known, so times are spaced a minute apart and end at the last."""
-    rows: list[tuple[int, int, bool, bool, int, int]] = []
+    """Flatten the earlier views: their order is known, their times are not."""
+    rows: list[tuple[int, int, bool, bool]] = []
     for p in pasts:
-        long, liked, n = set(p.long_watch_seq), set(p.like_seq), len(p.watch_seq)
-        rows += [(p.user_id, video, video in long, video in liked, n - i, p.last_time_ms - (n - 1 - i) * 60_000)
-                 for i, video in enumerate(p.watch_seq)]  # fmt: skip
+        long, liked = set(p.long_watch_seq), set(p.like_seq)
+        rows += [(p.user_id, video, video in long, video in liked) for video in p.watch_seq]
     table = np.array(rows, np.int64)
-    names = ("viewer", "video", "long", "like", "back", "time_ms")
+    names = ("viewer", "video", "long", "like")
     return {n: table[:, i].astype(np.float64 if n in ("long", "like") else np.int64) for i, n in enumerate(names)}
 
 

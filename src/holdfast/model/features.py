@@ -48,16 +48,6 @@ def out_of_fold(key: Array, value: Array, taught: Array, folds: Array, strength:
     return found
 
 
-def met(key: Array, value: Array, asked: Array, strength: float) -> tuple[Array, Array]:
-    """Return, per asked key, the sum of `value` over (events + strength), and the number of events; 0 where none."""
-    known, place = np.unique(key, return_inverse=True)
-    total, count = np.bincount(place, value), np.bincount(place)
-    at = np.searchsorted(known, asked).clip(0, len(known) - 1)
-    there = known[at] == asked
-    n = np.where(there, count[at], 0)
-    return np.where(there, total[at], 0.0) / (n + strength), n.astype(np.float64)
-
-
 def within_length(dwell_ms: Array, length_ms: Array) -> Array:
     """Return float64[N] 0..1: the quantile of each dwell among videos of like length; equal dwells share their mean."""
     bucket = np.digitize(length_ms, LENGTHS_MS)
