@@ -29,7 +29,7 @@ HOT = 4096  # of the warmest videos are put in order at once; who has seen all o
 
 FOLLOWING, MODEL, TRENDING, DEBUT, TOLD = range(5)  # a video found twice is put down to the first
 NAMES = ("following", "linear", "trending", "debut", "told")
-# Candidates per source. A network ranks every one of them, 2 µs each: so it is asked for 256, one compiled chunk.
+# Candidates per source. A network ranks every one of them, 1.5 µs each: so it is asked for 256 at most.
 EACH = dict.fromkeys(range(len(NAMES)), CANDIDATES)
 RANKED = {FOLLOWING: 32, MODEL: 128, TRENDING: 48, DEBUT: 24, TOLD: 24}
 NETWORK = "retrieved"  # what MODEL is called when a network retrieved
