@@ -252,17 +252,20 @@ class _Lists:
 
     def search(self, user: Array, k: int, open_: Array, barred: Array) -> Found:
         near = np.argsort(-(self.centres @ user))
+        shut = barred[barred < open_.size]
+        shut = shut[open_[shut]]  # closed for this query, and open again for the next: no look at every row
+        open_[shut] = False
         probes = PROBES
         while True:
             rows, scores = self._look(near[:probes].tolist(), user)
             keep = open_[rows]
-            if barred.size:
-                keep &= ~np.isin(rows, barred)
             if int(keep.sum()) >= k or probes >= near.size:
-                rows, scores = rows[keep], scores[keep]
-                at = best(scores, k)
-                return rows[at], scores[at]
+                break
             probes *= 4
+        open_[shut] = True
+        rows, scores = rows[keep], scores[keep]
+        at = best(scores, k)
+        return rows[at], scores[at]
 
     def _look(self, cells: list[int], user: Array) -> Found:
         size = self.size
