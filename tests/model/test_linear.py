@@ -9,13 +9,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "feed"))
 from rig import Stage, items
 
-from holdfast.core.entries import View
+from holdfast.core.catalogue import fnv64
+from holdfast.core.entries import Ruling, View
 from holdfast.core.errors import Broken
 from holdfast.core.feed.shapes import ContextEvent, FeedRequest
 from holdfast.core.feed.viewer import History, history
 from holdfast.core.profile import Profile
 from holdfast.model import evaluate, gate, learn
-from holdfast.model.evaluate import Example, Log, Question, area, hit, paired
+from holdfast.model.allowance import SHOWINGS_MAX
+from holdfast.model.evaluate import HOLD_OUT, Example, Log, Question, area, hit, paired
 from holdfast.model.learn import OUTCOME, Statistics
 from holdfast.model.lessons import Lessons
 from holdfast.model.linear import Linear, LinearModel, dump, load
@@ -255,6 +257,22 @@ def test_duplicates_late_entries_and_held_out_slates_do_not_teach():
     late = View(device="v", outbox=99, stamp=views[3].stamp, item="clip-3", dwell_ms=6000, duration_ms=6000)
     lessons.take(late)
     assert lessons.statistics.examples == learned and lessons.world.duplicates == 40
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_script_neither_teaches_nor_judges_more_than_a_person_could(held: bool):
+    """The slate that a view names decides whether it is held out, and a script may name any."""
+    lessons, stage = Lessons("US"), Stage(SHOWINGS_MAX + 60)
+    for k, item in enumerate(stage.world.catalogue.publications):
+        assert item is not None
+        lessons.take(item)
+        lessons.take(Ruling(device="desk", outbox=k, stamp=stage.now, item=item.item, verdict="allow"))
+    slate = next(f"s{k}" for k in range(99) if (fnv64(f"bot/s{k}") % HOLD_OUT == 0) == held)
+    for k in range(SHOWINGS_MAX + 60):
+        lessons.take(View(device="bot", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000,
+                          duration_ms=6000, slate=slate))  # fmt: skip
+    showings = lessons.statistics.examples + sum(e.rows.size for e in lessons.log.examples)
+    assert SHOWINGS_MAX - 20 <= showings <= SHOWINGS_MAX and bool(lessons.log.questions) == held
 
 
 def test_likes_of_a_theme_turn_the_next_slate():

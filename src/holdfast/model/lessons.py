@@ -4,7 +4,9 @@ Before an entry is folded, the viewer's history is what a node would have had be
 did make one example. So serving and training cannot drift apart: they call the same `history`, on the same fold.
 
 Bad data does not teach: what was folded before is no lesson, nor what arrives late (its history would know the
-future), nor a video the viewer had seen, nor what they had forgotten (`history` leaves out what came before a reset).
+future), nor a video the viewer had seen, nor what they had forgotten (`history` leaves out what came before a reset),
+nor more than one viewer can have done in an hour (`allowance`); nor is any model judged by these. A view names its slate
+itself, so without that bound a script could fill all that candidates are judged by.
 What an outage shows counts less, by the rung of the slate it came from. And one slate in HOLD_OUT is kept aside to
 judge by.
 """
@@ -80,18 +82,20 @@ class Lessons:
         if held is not None and (held.slate != entry.slate or len(held.rows) >= SHOWN_MAX):
             self._close(self._aside.pop(entry.device))
         if fnv64(f"{entry.device}/{entry.slate}") % HOLD_OUT == 0:
-            if isinstance(entry, View):
+            if isinstance(entry, View) and self._may(entry):
                 self._keep_aside(entry, row, profile)
             return
         outcome = "hide" if isinstance(entry, Hide) else _outcome(entry)
-        if outcome is None:
-            return
-        if not self.allowance.grants(entry.device, entry.dwell_ms if isinstance(entry, View) else 0, entry.stamp):
+        if outcome is None or not self._may(entry):
             return
         past = history(profile, _NOTHING, self.world.catalogue, entry.stamp)
         share = SHARE_OF_RUNG.get(self._rungs.get(entry.slate, ""), 1.0)
         self.statistics.learn(past, row, entry.stamp, outcome=OUTCOME[outcome], share=share, viewer=entry.device)
         self.learned_to = max(self.learned_to, entry.stamp)
+
+    def _may(self, entry: View | Hide) -> bool:
+        """Count an act; say whether its viewer may still teach, and judge, in this hour."""
+        return self.allowance.grants(entry.device, entry.dwell_ms if isinstance(entry, View) else 0, entry.stamp)
 
     def _folded(self, entry: Entry) -> bool:
         folded = self.world.folded.get(entry.device)
