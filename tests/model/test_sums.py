@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from holdfast.core.errors import Broken
 from holdfast.model import solve
 from holdfast.model.sums import CORNER, SQUARE, Layout, Sums
 
@@ -74,3 +75,15 @@ def test_the_packed_solve_is_the_plain_one(d: int, bits: int) -> None:
     model = solve.System(names, 1.0, a, b, solve.Followers()).solve()
     plain = np.linalg.solve(whole[np.ix_(at, at)] / unit + 0.5 * np.eye(d), after[np.ix_(at, at)] / unit)
     np.testing.assert_allclose(model.weights, plain, rtol=2e-4, atol=2e-4 * np.abs(plain).max())
+
+
+def test_what_cannot_be_solved_is_a_release_that_does_not_come_and_no_end_of_the_learner() -> None:
+    """Anything but an error of ours would end the process, which would read everything again and meet it again."""
+    gram, following = Sums(CORNER), Sums(SQUARE)
+    gram.reach(2)
+    following.reach(2)
+    gram.add(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([1, 3, 1]))  # what rounding may leave
+    at = np.arange(2)
+    with pytest.raises(Broken):
+        solve.System(["i:0", "i:1"], 1.0, solve.left(gram, at, 1.0, 0.5), solve.right(following, at, 1.0),
+                     solve.Followers()).solve()  # fmt: skip

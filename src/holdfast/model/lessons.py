@@ -5,10 +5,9 @@ did make one example. So serving and training cannot drift apart: they call the 
 
 Bad data does not teach: what was folded before is no lesson, nor what arrives late (its history would know the
 future), nor a video the viewer had seen, nor what they had forgotten (`history` leaves out what came before a reset),
-nor more than one viewer can have done in an hour (`allowance`); nor is any model judged by these. A view names its slate
-itself, so without that bound a script could fill all that candidates are judged by.
-What an outage shows counts less, by the rung of the slate it came from. And one slate in HOLD_OUT is kept aside to
-judge by.
+nor more than one viewer can have done in an hour (`allowance`). No model is judged by such either: a view names its
+slate itself, so a script could fill all that candidates are judged by. What an outage shows counts less, by the rung of
+the slate it came from. And one slate in HOLD_OUT is kept aside to judge by.
 """
 
 from collections import OrderedDict

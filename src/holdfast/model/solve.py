@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
+from holdfast.core.errors import Broken
 from holdfast.model.linear_release import Followers, LinearModel, Sparse
 from holdfast.model.sums import Sums
 
@@ -34,13 +35,17 @@ class System:
     followers: Followers
 
     def solve(self) -> LinearModel:
-        """Return the model: a Cholesky solve, O(D³). Not twice; may run in a thread."""
+        """Return the model: a Cholesky solve, O(D³). Not twice; may run in a thread.
+
+        Raises Broken if rounding left no positive definite matrix: sums so large that the ridge drowns in them.
+        """
         d = len(self.names)
         weights: Array = self.right
         if d:
             cholesky, resolve = get_lapack_funcs(("pftrf", "pftrs"), (self.left, self.right))  # type: ignore[misc]
             factor, failed = cholesky(d, self.left, uplo="L", overwrite_a=True)
-            assert not failed, "a ridge makes the left side positive definite"
+            if failed:
+                raise Broken("the sums cannot be solved in single precision")
             weights, _ = resolve(d, factor, self.right, uplo="L", overwrite_b=True)
         return LinearModel(
             self.names, self.examples, Sparse.strongest(weights, KEPT) if d > DENSE_MAX else weights, self.followers
