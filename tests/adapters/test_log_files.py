@@ -1,5 +1,6 @@
 """Copies of the log server's files: made once, durable or not at all, bounded; a disk that fails does not stop us."""
 
+import errno
 import os
 import resource
 import subprocess
@@ -55,14 +56,53 @@ def test_a_copy_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, blk: Pat
     assert [p.name for p in tmp_path.iterdir()] == ["nats"]
 
 
-def test_what_a_crash_left_is_removed_later_and_the_work_of_another_process_is_not(tmp_path: Path, blk: Path) -> None:
-    old, new = (tmp_path / f"nats.before-{ns:020d}.part" for ns in (1, time.time_ns()))
-    old.mkdir()
-    new.mkdir()
+def test_what_a_crash_left_is_removed_and_the_work_of_another_process_is_not(
+    tmp_path: Path, blk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the disk is so full of it that no copy can be made: else it would stay so for ever."""
+    left = [tmp_path / f"nats.before-{ns:020d}.part" for ns in (1, time.time_ns())]
+    for part in left:
+        (part / "jetstream").mkdir(parents=True)
+    theirs = tmp_path / "nats.before-00000000000000000002.part"
     blk.write_bytes(b"x")
-    (made,) = [keep_before(tmp_path / "nats")]
-    assert made and sorted(p.name for p in tmp_path.iterdir()) == ["nats", *sorted([new.name, made.name])]
-    assert set_aside(tmp_path) == [made]
+    script = f"import sys; from pathlib import Path; from holdfast.adapters.log_files import _locked\n" \
+             f"with _locked(Path({str(theirs)!r})): print('locked', flush=True); sys.stdin.read()"  # fmt: skip
+    other = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout and other.stdout.readline() == b"locked\n"
+        with monkeypatch.context() as full:
+            full.setattr(log_files, "SPACE_LEFT_BYTES", 10**18)
+            with pytest.raises(OSError, match="space"):
+                keep_before(tmp_path / "nats")
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["nats", theirs.name]
+        made = keep_before(tmp_path / "nats")
+        assert made and sorted(p.name for p in tmp_path.iterdir()) == ["nats", theirs.name, made.name]
+        assert set_aside(tmp_path) == [made]
+    finally:
+        other.kill()
+        other.communicate()
+    assert keep_before(tmp_path / "nats") is None
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["nats", made.name], "its lock ended with it"
+
+
+def test_a_folder_that_cannot_be_listed_hides_no_other(
+    tmp_path: Path, blk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a failing disk: what is still there is copied and searched, and nothing falls over."""
+    bad = Path(str(blk).replace("personal", "public")).parent
+    bad.mkdir(parents=True)
+    blk.write_bytes(b"x")
+    real = os.scandir
+
+    def scandir(path: os.PathLike[str] | str = ".") -> object:
+        if Path(path) == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert dict(message_files(tmp_path / "nats")) == {STREAM: blk}
+    made = keep_before(tmp_path / "nats")
+    assert made and [name for name, _ in message_files(made)] == [STREAM]
 
 
 def test_sectors_that_cannot_be_read_are_zeros(tmp_path: Path) -> None:
