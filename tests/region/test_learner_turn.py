@@ -4,7 +4,10 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import msgspec
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
@@ -15,6 +18,7 @@ from holdfast.core.entries import Release
 from holdfast.core.errors import Degraded
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.topology import Region, Topology, resolve
+from holdfast.model.examples import Unit
 from holdfast.region import learner
 from holdfast.region.learner import Learner
 
@@ -98,3 +102,38 @@ def test_it_rests_from_the_word_on_and_not_from_the_blob_on(worse: Learner, ther
     worse.fetcher = Fetching()  # type: ignore[assignment]
     asyncio.run(worse._hear(*better(worse, worse.lessons.learned_to)))
     assert rested == [True] and worse.stand_by.resting(now_s) is there
+
+
+class Trained:
+    """Stands for a trainer, which would take a minute to compile: notes what it is offered, and whether as known."""
+
+    def __init__(self) -> None:
+        self.offered: list[bool] = []
+        self.waiting: list[Unit] = []
+        self.run = SimpleNamespace(step=0)
+        self.loaded = b""
+
+    def load(self, data: bytes) -> None:
+        self.loaded = data
+
+    def offer(self, unit: Unit, *, known: bool = False) -> None:
+        self.offered.append(known)
+
+
+def test_a_killed_learner_trains_on_what_came_after_its_checkpoint(worse: Learner) -> None:
+    """While history is read there is no trainer yet: what the checkpoint had not seen must not pass for known."""
+    home, region, chain = worse.home, worse.region, "personal/us-east"
+    file = home.region(region) / "network.checkpoint"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.msgpack.encode(({chain: {"e": 7}}, b"run")))
+    network, trainer = Learner(region, home).network, Trained()
+    none = np.zeros(0)
+
+    async def play() -> None:
+        for n in (6, 7, 8, 9):
+            network.examples.units = [Unit(none, none, none, none, none)]  # type: ignore[arg-type]
+            await network.folded(chain, "e", n, resting=False, caught_up=False)
+        await network._begin(trainer)
+
+    asyncio.run(play())
+    assert trainer.loaded == b"run" and trainer.offered == [True, True, False, False]

@@ -67,7 +67,8 @@ class LearnerNetwork:
         self._file = home.region(region) / "network.checkpoint"
         self._known: Have = {}  # trained on before the checkpoint
         self._done: Have = {}  # folded
-        self._past: deque[Unit] = deque(maxlen=PAST_KEPT)  # seen while there is no trainer
+        # seen while there is no trainer, and whether the checkpoint's had trained on it
+        self._past: deque[tuple[Unit, bool]] = deque(maxlen=PAST_KEPT)
         self._trainer: Any = None
         self._making: asyncio.Task[Any] | None = None
         self._stored: bytes = b""
@@ -105,7 +106,7 @@ class LearnerNetwork:
             if self._trainer is not None and not resting:
                 self._trainer.offer(unit, known=known)
             else:
-                self._past.append(unit)
+                self._past.append((unit, known))
         if resting:  # another learner's parameters go on from here; ours would be of the past
             self._trainer, self._stored = None, b""
         if resting or time.monotonic() < self._off_until_s:
@@ -162,8 +163,8 @@ class LearnerNetwork:
         full = await self._full_of(self.line.serving) if fresh and self.line.serving else None
         if full is not None:
             trainer.adopt(full.model)
-        for unit in self._past:
-            trainer.offer(unit, known=not fresh or full is not None)
+        for unit, known in self._past:  # a killed learner goes on with what came after its checkpoint
+            trainer.offer(unit, known=full is not None if fresh else known)
         self._past.clear()
         self._trainer = trainer
         log.info("the network learns", examples=len(trainer.waiting), step=int(trainer.run.step), anew=fresh)
