@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +15,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
 from town import Town
 
 from holdfast.adapters.home import Home
-from holdfast.core.entries import Release
+from holdfast.core.entries import Release, Rollout
 from holdfast.core.errors import Degraded
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.topology import Region, Topology, resolve
+from holdfast.model import pace
 from holdfast.model.examples import Unit
 from holdfast.region import learner
 from holdfast.region.learner import Learner
@@ -56,9 +58,17 @@ def better(made: Learner, learned_to: int) -> tuple[Release, str]:
 
 
 def test_freezing_and_judging_wait_for_the_fold(worse: Learner, monkeypatch) -> None:
-    """A model under judgement reads the catalogue and builds its maps: nobody else may meanwhile."""
-    judge, held = learner.gate.judge, list[bool]()
-    monkeypatch.setattr(learner.gate, "judge", lambda *args: (held.append(worse.turn.locked()), judge(*args))[1])
+    """A model under judgement reads the catalogue and builds its maps: nobody else may meanwhile.
+
+    Both take long, so they happen beside the loop, which the log's heartbeat needs.
+    """
+    judge, freeze, held = learner.gate.judge, worse.lessons.statistics.freeze, list[bool]()
+
+    def noted() -> None:
+        held.append(worse.turn.locked() and threading.current_thread() is not threading.main_thread())
+
+    monkeypatch.setattr(learner.gate, "judge", lambda *args: (noted(), judge(*args))[1])
+    monkeypatch.setattr(worse.lessons.statistics, "freeze", lambda videos: (noted(), freeze(videos))[1])
 
     async def play() -> Log:
         log = Log()
@@ -69,7 +79,7 @@ def test_freezing_and_judging_wait_for_the_fold(worse: Learner, monkeypatch) -> 
         await releasing
         return log
 
-    assert len(asyncio.run(play())) == 1 and held == [True] and worse.lessons.incumbent is not None
+    assert len(asyncio.run(play())) == 1 and held == [True, True] and worse.lessons.incumbent is not None
 
 
 def test_what_was_solved_while_a_better_ranked_one_released_is_let_go(worse: Learner, monkeypatch) -> None:
@@ -102,6 +112,33 @@ def test_it_rests_from_the_word_on_and_not_from_the_blob_on(worse: Learner, ther
     worse.fetcher = Fetching()  # type: ignore[assignment]
     asyncio.run(worse._hear(*better(worse, worse.lessons.learned_to)))
     assert rested == [True] and worse.stand_by.resting(now_s) is there
+
+
+@pytest.mark.parametrize("usable", [True, False])
+def test_one_whose_gate_holds_linear_back_is_at_work_by_its_network(worse: Learner, usable: bool) -> None:
+    """Else both would train, release and decide on one rollout as long as the gate says no."""
+    release, origin = better(worse, worse.lessons.learned_to - 1)  # what came since is owed
+    data = learner.linear.dump(worse.lessons.statistics.solve())
+
+    class Fetching:
+        async def get(self, cls, sha, likely="") -> bytes:
+            if not usable:
+                raise Degraded("not to be had", retry_after_s=1.0)
+            return data
+
+    worse.fetcher = Fetching()  # type: ignore[assignment]
+    asyncio.run(worse._hear(release, origin))
+    late_s = time.monotonic() + pace.REST_MAX_S
+    assert not worse.stand_by.resting(late_s)
+    step = Rollout(device="l", outbox=2, stamp=release.stamp + 1, rung="FULL", sha="b" * 64, verdict="canary",
+                   share_ppm=125_000)  # fmt: skip
+    for entry in (msgspec.structs.replace(release, rung="FULL"), step):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(learner.time, "monotonic", lambda now_s=late_s: now_s)
+            asyncio.run(worse._hear(entry, origin))
+        assert worse.stand_by.resting(late_s) is usable
+        late_s += pace.REST_MAX_S
+        assert not worse.stand_by.resting(late_s)
 
 
 class Trained:

@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import os
 import time
+from dataclasses import replace
 from typing import Any
 
 from holdfast.adapters import system, telemetry
@@ -122,7 +123,7 @@ class Learner:
                 except entries.UNREADABLE as e:  # the door let it in, or a newer version wrote it: not a lesson
                     log.warning("entry skipped", chain=batch.chain, n=block.n, why=str(e))
                     continue
-                if isinstance(entry, Release) and cls is Class.PERSONAL and entry.rung != NETWORK:
+                if isinstance(entry, Release | Rollout) and cls is Class.PERSONAL:
                     await self._hear(entry, origin)
                 self.network.take(entry)
                 self.lessons.take(entry)
@@ -157,23 +158,30 @@ class Learner:
         stamp = max(stamp, self.network.line.since + 1)  # after the last step, whatever clock that was made by
         return Rollout(device=self.device, outbox=self.outbox, stamp=stamp, **fields)
 
-    async def _hear(self, release: Release, origin: str) -> None:
-        """Take note of a release: rest while a better-ranked learner is at work, and get its blob."""
+    async def _hear(self, entry: Release | Rollout, origin: str) -> None:
+        """Take note of what a learner wrote: rest while a better-ranked one is at work, and get its LINEAR's blob.
+
+        Its network counts as work too: its gate may be holding LINEAR back, as ours would. Not if its last blob was not
+        to be had.
+        """
         if origin == self.region:
-            self.own = [*self.own, release.sha]
+            self.own += [entry.sha] if entry.rung != NETWORK else []
             return
-        age_s = time.time() - release.stamp / 1e6
+        age_s = time.time() - entry.stamp / 1e6
         if rank(origin) >= rank(self.region) or (age_s > FRESH_S and not self.caught_up):
             return
-        before = self.stand_by
-        self.stand_by = before.hear(release.learned_to, time.monotonic())  # at once: the blob may be long in coming
+        before, now_s = self.stand_by, time.monotonic()
+        if isinstance(entry, Rollout) or entry.rung == NETWORK:
+            self.stand_by = before.reading(now_s) if before.heard else before
+            return
+        self.stand_by = before.hear(entry.learned_to, now_s)  # at once: the blob may be long in coming
         try:
-            model = linear.load(await self.fetcher.get(Class.PERSONAL, release.sha, likely=origin))
+            model = linear.load(await self.fetcher.get(Class.PERSONAL, entry.sha, likely=origin))
         except (Broken, Degraded) as e:
             log.warning("a peer's release is not usable, so it is not waited for", origin=origin, why=str(e))
-            self.stand_by = before
+            self.stand_by = replace(before, heard=False)
             return
-        self.lessons.incumbent = linear.Linear(model, self.lessons.world.catalogue, release.sha)
+        self.lessons.incumbent = linear.Linear(model, self.lessons.world.catalogue, entry.sha)
 
     # -- releasing -------------------------------------------------------------------------------------------------
 
@@ -209,8 +217,8 @@ class Learner:
         """Solve, judge, write the blob, then name it in the chain: a name never stands for a blob that is not there."""
         lessons = self.lessons
         async with self.turn:
-            frozen, examples = lessons.statistics.freeze(self.videos), lessons.statistics.examples
-            learned_to = lessons.learned_to
+            examples, learned_to = lessons.statistics.examples, lessons.learned_to
+            frozen = await asyncio.to_thread(lessons.statistics.freeze, self.videos)  # up to seconds of a busy core
         begun = time.monotonic()
         solved = sum(name.startswith("i:") for name in frozen.names)
         data, core_s = await asyncio.to_thread(_solved, frozen)
