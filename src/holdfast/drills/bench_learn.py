@@ -231,22 +231,25 @@ def figures(books: Books, first_s: float, began: float) -> dict[str, Any]:
 def _waits(books: Books, rung: str, began: float) -> list[float]:
     """Seconds from each acknowledgement to the first release that learned from its stamp or a newer one.
 
-    What no release has covered yet by the end is counted with the time it has waited so far, if that is the longer.
+    What no release has covered yet by the end is counted with the time it has waited so far, if that is longer than any
+    that was covered had to wait.
     """
     releases = [(at, r.learned_to) for at, r in books.heard if r.rung == rung]
     end = time.monotonic()
     waits: list[float] = []
+    open_: list[float] = []
     for acked, stamp in books.acked:
         if acked < began:
             continue
         covered = next((at for at, learned_to in releases if learned_to >= stamp), None)
         if covered is not None:
             waits.append(max(0.0, covered - acked))
-        elif waits and end - acked > max(waits[-1], 1.0):
-            waits.append(end - acked)
-    return waits
+        else:
+            open_.append(end - acked)
+    longest = max(waits, default=0.0)
+    return waits + [so_far for so_far in open_ if so_far > longest]
 
 
-def quantile(values: list[float], q: float) -> float:
-    """Return a quantile, 0.0 of nothing."""
-    return round(sorted(values)[min(int(q * len(values)), len(values) - 1)], 2) if values else 0.0
+def quantile(values: list[float], q: float) -> float | None:
+    """Return a quantile, None of nothing: 0 would look like the best there is."""
+    return round(sorted(values)[min(int(q * len(values)), len(values) - 1)], 2) if values else None
