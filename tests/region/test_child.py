@@ -66,6 +66,54 @@ def test_a_store_is_not_set_aside_because_the_port_is_taken(tmp_path: Path) -> N
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("present", [False, True], ids=["absent", "no program of this machine"])
+def test_a_store_is_not_set_aside_because_the_server_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, present: bool
+) -> None:
+    """As in the middle of an upgrade, or after one that went wrong."""
+    server = tmp_path / "nats-server"
+    if present:
+        server.write_bytes(b"\x7fELF, or not")
+        server.chmod(0o755)
+
+    async def story() -> None:
+        home, top = Home(tmp_path / "home"), one_region()
+        async with Supervisor(home, top, roles=("log",)) as s:
+            await s.start()
+            mark = natsconf.store_dir(home, "eu-west") / "acknowledged"
+            mark.write_text("kept")
+            s.cut("eu-west", "refuse")
+            await until(lambda: not s.pids("eu-west")["log"])
+            monkeypatch.setattr(natsconf, "find_server", lambda: str(server))
+            child = s.child("eu-west", "log")
+            child.start()
+            await until(lambda: child.restarts >= 4)
+            assert mark.read_text() == "kept"
+
+    asyncio.run(story())
+
+
+def test_a_server_that_never_starts_leaves_one_store_aside_and_not_one_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        home, top = Home(tmp_path), one_region()
+        async with Supervisor(home, top, roles=("log",)) as s:
+            await s.start()
+            (natsconf.store_dir(home, "eu-west") / "acknowledged").write_text("kept")
+            s.cut("eu-west", "refuse")
+            await until(lambda: not s.pids("eu-west")["log"])
+            monkeypatch.setattr(natsconf, "find_server", lambda: "false")
+            child = s.child("eu-west", "log")
+            child.start()
+            await until(lambda: child.restarts >= 6, 60)
+            (aside,) = home.region("eu-west").glob("nats.damaged-*")
+            assert (aside / "acknowledged").read_text() == "kept"
+            assert any("empty store" in e.text for e in s.events)
+
+    asyncio.run(story())
+
+
 def test_a_process_between_two_lives_does_not_come_back_in_a_dark_region(tmp_path: Path) -> None:
     async def story() -> None:
         async with Supervisor(Home(tmp_path), one_region(), roles=("log",)) as s:

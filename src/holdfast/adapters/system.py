@@ -21,6 +21,7 @@ from holdfast.core.errors import Refused
 
 LOG_BYTES_MAX = 4_000_000  # of one process; the newest half is kept
 REPORT_BYTES_MAX = 1_000_000  # longest line a child may report on stdout
+NO_PROGRAM = 127  # how a child ends whose program does not run (started.py)
 PORTS_FROM, BASES_TRIED = 10_000, 500
 LENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _STARTED = Path(__file__).with_name("started.py")

@@ -85,12 +85,13 @@ class Child:
                 code = await self._live()
             except Refused as e:
                 self._tell(self.spec.region, f"{self.spec.name} does not start: {e}", "coral")
-                code = 1
+                code = system.NO_PROGRAM
             if self._stopping or (self.spec.once and code == EXITED_WELL):
                 return
             lived_s = time.monotonic() - begun_s
             attempt = 0 if lived_s > STEADY_S else attempt + 1
-            if code > 0 and lived_s < SHORT_LIFE_S and attempt >= SHORT_LIVES:
+            ran = code > 0 and code != system.NO_PROGRAM  # a program that is not there says nothing of a store
+            if ran and lived_s < SHORT_LIFE_S and attempt >= SHORT_LIVES:
                 await self._mend(self.spec)
             wait_s = delay_s(attempt, random.random(), first_s=RESTART_FIRST_S, cap_s=RESTART_CAP_S)
             self.restarts += 1

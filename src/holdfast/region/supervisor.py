@@ -10,6 +10,7 @@ processes of the installation besides the regions' (the demo's publisher and aud
 """
 
 import asyncio
+import os
 import signal
 import time
 from collections import deque
@@ -242,9 +243,12 @@ class Supervisor:
                 return self.tell(spec.region, f"port {place.nats_port} of the log server is taken", "coral")
             if system.disk_free_bytes(self.home.root) < LOG_DISK_MIN_BYTES:
                 return self.tell(spec.region, "the disk is full; the log server waits for space", "coral")
-            aside = self.home.region(spec.region) / f"nats.damaged-{time.time_ns() // 1_000_000_000}"
+            store = natsconf.store_dir(self.home, spec.region)
+            if not any(names for _, _, names in os.walk(store)):  # each attempt would leave one more empty folder
+                return self.tell(spec.region, f"the log server ends at once with an empty store; see logs/{spec.log.name}", "coral")
+            aside = self.home.region(spec.region) / f"{log_files.DAMAGED}{time.time_ns() // 1_000_000_000}"
             try:
-                natsconf.store_dir(self.home, spec.region).rename(aside)
+                store.rename(aside)
             except OSError as e:  # the watch goes on, and so do the attempts to start
                 return self.tell(spec.region, f"the log server's store cannot be set aside: {e.strerror}", "coral")
             self.tell(spec.region, f"the log server cannot read its store; it was set aside as {aside.name}", "amber")
