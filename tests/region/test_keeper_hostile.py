@@ -1,17 +1,22 @@
 """A peer that lies, forges or asks for too much: it gets a refusal, and our log stays as it is."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from keeper_world import World, view
+from msgspec import Raw
 
 from holdfast.adapters.log_streams import Streams
+from holdfast.adapters.signing import Signer, load_keys, unb64
+from holdfast.core import entries
 from holdfast.core.asks import BlobPart, Chunk, Failed, Follow, Range, Run, decode_answer, encode
-from holdfast.core.chain import digest_of
+from holdfast.core.chain import Block, digest_of, seal
 from holdfast.core.classes import Class
 from holdfast.core.errors import Broken, HoldfastError
 from holdfast.core.log.continuity import Key
+from holdfast.region.keeper_recover import empty_into_pieces
 from holdfast.region.keeper_serve import OPEN_ASKS_PEER_MAX
 
 P = Class.PERSONAL
@@ -74,6 +79,37 @@ def test_a_fork_far_behind_large_blocks_is_found(tmp_path: Path) -> None:
             assert await keeper.intake._parting(copy, Run(a.chain, a.epoch, 5, other), one_by_one) == (5, other)
             assert asked == [(1, 4), (2, 4), (3, 4), (4, 4)]
             await east.close()
+
+    asyncio.run(run())
+
+
+def test_blocks_behind_a_hole_are_kept_when_a_lost_range_is_stepped_over(tmp_path: Path) -> None:
+    """The hole touches the tail, and nobody can fill it now: that is no reason to drop what is held behind it."""
+
+    async def run() -> None:
+        async with World(tmp_path, us_east="US", us_west="US") as w:
+            w.start_nats("us-west")  # its keeper stays away
+            await w.start("us-east")
+            keeper, sign = w.keepers["us-east"][0], Signer(unb64(load_keys(w.home, "us-west").block_seed)).sign
+            key, rows, before = Key("personal/us-west", "0123456789ab"), dict[int, bytes](), bytes(32)
+            for n in range(1, 13):
+                raw = Raw(entries.encode([view(n)])[1:])
+                rows[n] = seal(Block(key.chain, key.epoch, n, before, time.time_ns() // 1000, [raw]), sign)
+                before = digest_of(rows[n])
+
+            async def take(first: int, last: int, lost: list[tuple[int, int]]) -> None:
+                run = Run(key.chain, key.epoch, first, [rows[n] for n in range(first, last + 1)])
+                await keeper.intake.take(P, run, lost, nothing)
+
+            await take(1, 6, [])
+            copy = keeper.store.copies[key]
+            async with copy.lock, copy.shape:
+                await empty_into_pieces(keeper.store, copy, [(5, 6)], True)
+            await take(7, 8, [])
+            await take(11, 12, [(9, 10)])
+            assert (copy.end.n, copy.missing, copy.lost) == (12, [(5, 6)], [(9, 10)])
+            for n in (1, 4, 7, 8, 11, 12):
+                assert await keeper.store.read(copy, n, n) == [rows[n]], n
 
     asyncio.run(run())
 

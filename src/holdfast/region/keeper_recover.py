@@ -46,7 +46,7 @@ class Salvage(Protocol):
 
     async def keys(self) -> set[Key]: ...
     async def beyond(self, key: Key, last: int) -> tuple[dict[int, bytes], bool]: ...
-    async def find(self, copy: Copy, wanted: Ranges) -> dict[int, bytes]: ...
+    async def find(self, copy: Copy, wanted: Ranges, *, anew: bool = True) -> dict[int, bytes]: ...
     async def put_back(self, copy: Copy, rows: dict[int, bytes]) -> None: ...
 
 
@@ -178,7 +178,8 @@ async def empty_into_pieces(store: Store, copy: Copy, bad: Ranges, has_stream: b
     extent = await store.streams.extent(copy.key) if has_stream else None
     whole = [(1, copy.end.n)] if copy.end.n else []
     closed = ranges.normal((p.first, p.last) for p in kept)
-    for first, last in ranges.minus(whole, ranges.union(closed, ranges.union(bad, copy.lost))):
+    absent = ranges.union(bad, ranges.union(copy.missing, copy.lost))
+    for first, last in ranges.minus(whole, ranges.union(closed, absent)):
         rows = await _stream_rows(store, copy, extent, first, last)
         if len(rows) == last - first + 1:
             kept.append(await store.files.write(copy.cls, first, [rows[n] for n in range(first, last + 1)]))

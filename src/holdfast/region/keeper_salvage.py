@@ -62,9 +62,9 @@ class Salvage:
         """
         return await asyncio.to_thread(self._search, key, [(last + 1, NOWHERE)], self._files)
 
-    async def find(self, copy: Copy, wanted: Ranges) -> Rows:
-        """Search everything, the server's own files too, for blocks of a copy whose stream is about to begin anew."""
-        if wanted:
+    async def find(self, copy: Copy, wanted: Ranges, *, anew: bool = True) -> Rows:
+        """Search everything, the server's own files too, for blocks of a copy; `anew`: its stream is about to go."""
+        if wanted and anew:
             with suppress(OSError):  # a full disk: then a crash before they are put back would cost these blocks
                 made = await asyncio.to_thread(log_files.keep_before, self._store, stream_name(copy.key))
                 self.made += [made] if made else []

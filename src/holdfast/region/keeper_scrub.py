@@ -159,8 +159,9 @@ class Scrubber:
             now = HeldEpoch(copy.end.n, copy.end.digest, copy.opened, copy.pieces, copy.missing, copy.lost)
             bad = await examine(self._store, copy, extent, now, self._verifiers[copy.origin])
             fresh = ranges.minus(bad, copy.missing)
-            rows = await self._salvage.find(copy, bad)
-            if fresh or extent is None:
+            anew = bool(fresh) or extent is None
+            rows = await self._salvage.find(copy, bad, anew=anew)
+            if anew:
                 await empty_into_pieces(self._store, copy, bad, extent is not None)
                 say = f"{copy.key.chain}, epoch {copy.key.epoch}: blocks {ranges.say(fresh)} are damaged here"
                 self.on_incident("damage", say)
