@@ -9,7 +9,7 @@ from town import Town
 
 from holdfast.core.entries import Follow, Like, Skip, View
 from holdfast.core.feed.ladder import Rung
-from holdfast.model import examples, ranker, signals
+from holdfast.model import examples, signals
 from holdfast.model.allowance import HOUR_US, SHOWINGS_MAX, Allowance
 from holdfast.model.examples import HEAD, JUDGED_US, LATE_US, SETTLE_US, Stay
 
@@ -37,10 +37,6 @@ def view(town: Town, slate, at: int, dwell_ms: int = 6000, viewer: str = "v") ->
 def pass_time(town: Town, us: int = SETTLE_US) -> None:
     town.now += us
     town.publish(f"later-{town.now}", ["theme-0"], "c")
-
-
-def test_the_heads_are_the_rankers() -> None:
-    assert examples.HEADS == ranker.HEADS
 
 
 def test_a_showing_settles_and_is_one_example(town: Town) -> None:

@@ -40,6 +40,7 @@ from holdfast.model import signals
 from holdfast.model.allowance import Allowance
 from holdfast.model.buckets import LENGTHS, length_bucket
 from holdfast.model.evaluate import HOLD_OUT, Example
+from holdfast.model.sizes import HEADS
 
 Array = NDArray[Any]
 
@@ -54,7 +55,6 @@ SHOWN_MAX = 10  # showings per example; a longer slate makes several
 # on REGIONAL cost the network 8 % of its long views (`holdfast bench guard`).
 RUNG_SHARE = {"FULL": 1.0, "STALE": 1.0, "LINEAR": 0.7}
 ZERO_SHARE = 0.25  # what a play of zero length says
-HEADS = ("long", "stay", "like", "share", "follow", "comment", "skip", "hide")  # as model.ranker, which imports JAX
 HEAD = {name: i for i, name in enumerate(HEADS)}
 HEARD = np.array([name != "comment" for name in HEADS], np.float32)
 _NOTHING = FeedRequest()

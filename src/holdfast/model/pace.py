@@ -13,7 +13,7 @@ EVERY_S = 3.0  # between two releases: a viewer's new liking reaches the model w
 SOLVE_SHARE = 0.1  # of the time may go into solving and judging: 1 s of that is followed by 9 s of rest
 HURRY_SHARE = 0.4  # … while more than NEWS of all lessons wait for a release: a young model, or a log read fast
 NEWS = 0.01
-LATEST_S = 12.0  # but never longer than this, so that event and release lie less than 30 s apart on a busy machine too
+LATEST_S = 12.0  # but never longer than this: with a solve of `learn.SOLVE_S` on a core of its own 19 s apart at most
 REST_S = 30.0  # a better-ranked learner that owes for so long is taken over from
 REST_MAX_S = 120.0
 

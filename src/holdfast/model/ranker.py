@@ -6,7 +6,7 @@ not be checked. So each candidate alone looks at the viewer (target attention ov
 Zhou et al., "Deep Interest Network", KDD 2018), and nothing is shared across K: adding, removing or permuting other
 candidates leaves a score where it was, up to the rounding of the matrix product.
 
-Beside the viewer's states stand numbers: decayed counters and rates (`model/features.py` names them). A number is
+Beside the viewer's states stand numbers: decayed counters and rates (`model/signals.py` names them). A number is
 spread over its quantile bins (piecewise linear encoding; Gorishniy et al., "On Embeddings for Numerical Features",
 NeurIPS 2022), so that the first layer can bend at every bin: that lets a network keep up with trees on a table. The
 trunk is a small MLP that stands in for several: `members` share its weights and differ by scales and biases

@@ -143,7 +143,6 @@ class Trial:
         wider = next((s for s in SHARES_PPM if s > line.share_ppm), SHARES_PPM[-1])
         return Step("serve" if wider == SHARES_PPM[-1] else "widen", wider, f"not worse: {words}", figures)
 
-
     def _beside(self, line: Line, theirs: int) -> int:
         """Showings beside the trial since it was first looked at with this share; 0 before STARVED_US have passed."""
         newest = self._seen[-1].stamp if self._seen else line.began
