@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
@@ -62,6 +63,23 @@ def test_an_outage_serves_regional_and_a_farms_loops_warm_once(hour: Guarded) ->
     c = school.world.catalogue
     once = c.views[farm].sum() - claimed + guard.TWINS * len(hour.crude)
     assert c.warm_views[farm].sum() <= 1.2 * once  # a warm one counts somewhat more as time passes
+
+
+def test_the_network_alone_is_asked_beside_the_same_linear(hour: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LINEAR learns in the hour too, and its score is one of the network's signals."""
+    monkeypatch.setattr(guard, "HOUR_S", 400)  # longer than LEARN_EVERY_S
+    asked, ask = [], hour.ask_panel
+    monkeypatch.setattr(hour, "ask_panel", lambda network: (asked.append(network.predict.linear), ask(network))[1])
+    guard.hour_of(hour, Rung.FULL, lambda _: None)
+    before, now, then = asked
+    assert now is then is not before
+
+
+def test_a_share_over_nothing_is_no_figure() -> None:
+    shown = np.array([[3.0, 1.0, 10.0]] * 20)
+    assert guard._ratio(shown)["ratio"] == 3.0 and guard._ratio(shown)["interval"] == [3.0, 3.0]
+    shown[:, 1] = 0.0
+    assert guard._ratio(shown)["ratio"] is None and guard._ratio(shown)["interval"] == [None, None]
 
 
 def test_a_change_is_told_with_its_interval_and_what_lies_beyond_the_margin_is() -> None:

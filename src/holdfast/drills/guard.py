@@ -36,7 +36,7 @@ from holdfast.drills.hour import BEGIN_US, SLATE, Hour, Seat, clip
 from holdfast.drills.jurisdiction import S_US
 from holdfast.drills.school import HERE, School
 from holdfast.drills.world import P_LONG, Clip, Viewer, Watch, World
-from holdfast.model.full import LIVE, Size
+from holdfast.model.full import LIVE, Full, Size
 from holdfast.region.node_networks import Model
 
 CLIPS = 800
@@ -220,6 +220,8 @@ def hour_of(hour: Guarded, rung: Rung, say: Say) -> dict[str, Any]:
     hour.passes(HOUR_S)
     school.rung = Rung.FULL
     new = school.standing()
+    assert isinstance(old.predict, Full) and isinstance(new.predict, Full)
+    old.predict.linear = new.predict.linear  # one of its signals, and learned meanwhile too: a node swaps it likewise
     now, then = hour.ask_panel(new), hour.ask_panel(old)
     found = {
         "panel": change(_long(was), _long(now)), "network_alone": change(_long(then), _long(now)),
@@ -285,19 +287,25 @@ def _shares(figures: Figures) -> dict[str, Any]:
 
 
 def _ratio(counts: Any) -> dict[str, Any]:
-    """Return the farm's and the twins' share of float[V, 3] (farm's, twins', all), and the first over the second."""
+    """Return the farm's and the twins' share of float[V, 3] (farm's, twins', all), and the first over the second.
+
+    None where no twin was shown: what divides by nothing is no figure.
+    """
     rng = np.random.default_rng(0)
 
     def of(rows: Any) -> float:
-        return float((rows[:, 0].sum() + 1e-9) / (rows[:, 1].sum() + 1e-9))
+        return float(rows[:, 0].sum() / rows[:, 1].sum()) if rows[:, 1].any() else np.inf
 
-    again = [of(counts[rng.integers(0, len(counts), len(counts))]) for _ in range(RESAMPLES)]
-    low, high = np.quantile(again, [0.025, 0.975])
+    def told(ratio: float) -> float | None:
+        return round(ratio, 3) if np.isfinite(ratio) else None
+
+    again = sorted(of(counts[rng.integers(0, len(counts), len(counts))]) for _ in range(RESAMPLES))
+    low, high = again[int(0.025 * RESAMPLES)], again[int(0.975 * RESAMPLES)]
     total = counts[:, 2].sum()
     return {
         "farm_share": round(float(counts[:, 0].sum() / total), 5),
         "twin_share": round(float(counts[:, 1].sum() / total), 5),
-        "ratio": round(of(counts), 3), "interval": [round(float(low), 3), round(float(high), 3)],
+        "ratio": told(of(counts)), "interval": [told(low), told(high)],
     }  # fmt: skip
 
 
