@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,27 @@ def test_a_team_has_room_for_so_many_items(rig: Rig, keys: dict[str, str]) -> No
     assert call(rig, EAST, "GET", "/v1/items/more-0", bearer=keys["beta"]).status == 404  # whole or not at all
     again = call(rig, EAST, "PUT", "/v1/items", {"items": songs("beta")}, bearer=keys["beta"])
     assert again.json["acked"] == 0
+
+
+def test_requests_that_come_at_once_share_that_room(rig: Rig) -> None:
+    key = apikeys.make(rig.home, "gamma", ALL, own=True)
+    until(lambda: call(rig, EAST, "GET", "/v1/trending", bearer=key).status == 200)
+    batches = [{"items": [{"item": f"at-once-{k}-{i}"} for i in range(ROOM // 4)]} for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda batch: call(rig, EAST, "PUT", "/v1/items", batch, bearer=key), batches))
+    assert sorted(a.status for a in answers) == [200] * 4 + [409] * 4
+    taken = next(batch for batch, answer in zip(batches, answers, strict=True) if answer.status == 200)
+    assert call(rig, EAST, "PUT", "/v1/items", taken, bearer=key).status == 200, "what is there already needs no room"
+
+
+def test_a_key_of_the_platform_does_not_look_after_persons_videos(rig: Rig, keys: dict[str, str]) -> None:
+    path = "/v1/me/videos?creator="
+    assert call(rig, EAST, "GET", path + "band-1", bearer=keys["house"]).json["all"] == 5
+    refused = call(rig, EAST, "GET", path + "p-0123456789abcdef", bearer=keys["house"])
+    assert (refused.status, refused.json["error"]) == (403, "scope")
+    assert call(rig, EAST, "GET", path + "p-0123456789abcdef", bearer=keys["acme"]).json["all"] == 0  # a name like any
+    assert call(rig, EAST, "GET", path + "acme:band-1", bearer=keys["house"]).json["all"] == 0
+    assert call(rig, EAST, "GET", path + "acme:band-1", bearer=keys["beta"]).json["all"] == 0
 
 
 def test_why_not_names_the_filter_or_the_place(rig: Rig, keys: dict[str, str]) -> None:

@@ -26,7 +26,7 @@ from holdfast.core.errors import Refused
 from holdfast.core.tenants import PLATFORM
 
 SCOPES = ("items", "events", "feed", "rulings", "experiments")
-TEAM = re.compile(r"^[a-z][a-z0-9]{0,15}$")
+TEAM = re.compile(r"[a-z][a-z0-9]{0,15}")
 RELOAD_S = 1.0
 HINT = "holdfast keys api make NAME items events feed"
 
@@ -88,7 +88,7 @@ def make(home: Home, team: str, scopes: tuple[str, ...], *, own: bool = False, a
     Raises Refused on a bad team name or scope, if the team has or had keys of the other sort, and, unless `adopt`, if
     the name is that of a team whose keys are all revoked.
     """
-    if not TEAM.match(team):
+    if not TEAM.fullmatch(team):
         raise Refused(f"`{team}` is not a team name", field="team", hint="lower-case letters and digits, at most 16")
     for scope in scopes:
         if scope not in SCOPES:

@@ -35,9 +35,9 @@ from holdfast.region.node_feed import NodeFeed
 from holdfast.region.node_figures import NodeFigures
 from holdfast.region.node_follow import Follower
 from holdfast.region.node_interests import NodeInterests
-from holdfast.region.node_makers import NodeMakers
 from holdfast.region.node_items import NodeCatalogue
 from holdfast.region.node_lists import NodeLists
+from holdfast.region.node_makers import NodeMakers
 from holdfast.region.node_release import NodeReleases
 from holdfast.region.node_rulings import NodeRulings
 from holdfast.region.node_shelf import NodeShelf

@@ -5,6 +5,7 @@ shown, by a ruling this region holds. The region's own shelf stands in while its
 """
 
 import asyncio
+from collections import Counter
 
 import numpy as np
 
@@ -12,13 +13,12 @@ from holdfast.adapters.http import shapes as s
 from holdfast.adapters.http.ports import ANYONE, Caller
 from holdfast.adapters.http.wire import Misfit
 from holdfast.core import policy
-from holdfast.core.catalogue import ITEMS_MAX
 from holdfast.core.classes import Class
 from holdfast.core.entries import Media, Publication, Ruling, encode
 from holdfast.core.errors import Refused
 from holdfast.core.playlist import playlist
 from holdfast.core.rulings import STRICTNESS, UNKNOWN, VERDICTS, Case, may_be_shown
-from holdfast.core.tenants import SEPARATOR, creator_shown, inner
+from holdfast.core.tenants import SEPARATOR, creator_shown, inner, tenant_of
 from holdfast.region.fetch import Fetcher
 from holdfast.region.node_append import Appender
 from holdfast.region.node_state import State
@@ -38,16 +38,23 @@ class NodeCatalogue:
         self._names: dict[str, set[str]] = {}  # sha of a part -> items that name it
         self._cache: dict[str, bytes] = {}
         self._cached = 0
+        self._coming: Counter[str] = Counter()  # new items of tenants that are being put, by how many requests
         self.shelved: dict[str, Media] = {}  # media of the shelf that lay on disk, until the folds have caught up
 
     # -- a team's items ------------------------------------------------------------------------------------------
 
     async def put_items(self, items: list[s.Item], caller: Caller) -> s.ItemsTaken:
         self._state.need_folds()
+        coming = self._make_room(items, caller.tenant)
+        try:
+            return await self._put(items, caller)
+        finally:
+            self._coming -= coming
+
+    async def _put(self, items: list[s.Item], caller: Caller) -> s.ItemsTaken:
         publications: list[Publication] = []
         rulings: list[Ruling] = []
         verdicts: list[s.ItemVerdict] = []
-        room = self._room(caller.tenant)
         for i, item in enumerate(items):
             if i % STRIDE == STRIDE - 1:
                 await asyncio.sleep(0)  # let slates pass
@@ -57,11 +64,6 @@ class NodeCatalogue:
             if held is not None and same(item, held) and case.verdict() != UNKNOWN:
                 verdicts.append(s.ItemVerdict(item=own, verdict=case.verdict(), reasons=case.reasons()))
                 continue
-            room -= held is None
-            if room < 0:
-                raise Misfit(f"a team may have {self._state.top.tenant_items} items here, and `{own}` is one more",
-                             field="item", index=i, code="quota", hint="reuse names of items that are gone, or ask the "
-                             "operator for more: `tenant_items` in the topology file")  # fmt: skip
             new = Publication(
                 **self._state.stamp(),  # type: ignore[arg-type]
                 item=item.item, creator=item.creator, caption=item.caption, tags=item.tags,
@@ -84,13 +86,29 @@ class NodeCatalogue:
             await self._state.folds(await self._appender.put(Class.RULINGS, encode(rulings)))
         return s.ItemsTaken(acked=len(publications), items=verdicts)
 
-    def _room(self, tenant: str) -> int:
-        """How many more items a tenant may have; the platform's own have no quota."""
-        c = self._state.world.catalogue
+    def _make_room(self, items: list[s.Item], tenant: str) -> Counter[str]:
+        """Count a batch against the tenant's quota, before anything is waited for: requests that come at once share it.
+
+        Returns the names that are new. Raises Misfit at the first too many; the platform's own have no quota.
+        """
+        names: Counter[str] = Counter()
         if not tenant:
-            return ITEMS_MAX
-        held = np.count_nonzero(c.of_tenant(tenant) & (c.published[: c.n] > 0))
-        return self._state.top.tenant_items - int(held)
+            return names
+        c, most = self._state.world.catalogue, self._state.top.tenant_items
+        coming = {name for name in self._coming if tenant_of(name) == tenant and self._publication(name) is None}
+        room = most - int(np.count_nonzero(c.of_tenant(tenant) & (c.published[: c.n] > 0))) - len(coming)
+        for i, item in enumerate(items):
+            name = inner(tenant, item.item)
+            if name in names or self._publication(name) is not None:
+                continue
+            names[name] = 1
+            room -= name not in coming
+            if room < 0:
+                raise Misfit(f"a team may have {most} items here, and `{item.item}` is one more", field="item", index=i,
+                             code="quota", hint="reuse names of items that are gone, or ask the operator for more: "
+                             "`tenant_items` in the topology file")  # fmt: skip
+        self._coming += names
+        return names
 
     def _publication(self, item: str) -> Publication | None:
         c = self._state.world.catalogue

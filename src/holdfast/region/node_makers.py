@@ -14,6 +14,7 @@ from holdfast.core.feed import debut
 from holdfast.core.rulings import UNKNOWN, VERDICTS, may_be_shown
 from holdfast.core.tenants import inner, outer
 from holdfast.region.node_state import State
+from holdfast.region.uploads import PERSON
 
 VIDEOS_MAX = 50  # the newest; a page of them
 PLAN_KEPT_S = 2.0  # making one looks at every new video of the tenant
@@ -77,4 +78,7 @@ def _creator(caller: Caller, creator: str) -> str:
     caller.need("items")
     if not creator:
         raise Refused("with an API key a request names the `creator`", field="creator", hint="?creator=band")
+    if not caller.tenant and creator.startswith(PERSON):  # what was ruled away, and why, is between them and us
+        raise Refused("what a person published is theirs to look after", field="creator", code="scope",
+                      hint="with their device's token")
     return inner(caller.tenant, creator)

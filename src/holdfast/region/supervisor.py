@@ -245,7 +245,8 @@ class Supervisor:
                 return self.tell(spec.region, "the disk is full; the log server waits for space", "coral")
             store = natsconf.store_dir(self.home, spec.region)
             if not any(names for _, _, names in os.walk(store)):  # each attempt would leave one more empty folder
-                return self.tell(spec.region, f"the log server ends at once with an empty store; see logs/{spec.log.name}", "coral")
+                said = f"the log server ends at once, with an empty store: see logs/{spec.log.name}"
+                return self.tell(spec.region, said, "coral")
             aside = self.home.region(spec.region) / f"{log_files.DAMAGED}{time.time_ns() // 1_000_000_000}"
             try:
                 store.rename(aside)
