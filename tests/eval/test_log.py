@@ -234,6 +234,14 @@ def test_repeats_count_once_and_bad_tables_are_refused(small: Path) -> None:
         f.write("3,1,1.0,2\n")
     with pytest.raises(Refused, match=f"line {VIDEOS + 2}: .*twice"):
         kuairand.read_table(small / kuairand.VIDEOS, "video_id")
+    for length in ("long", "nan", "-1", "1e99"):
+        with (small / kuairand.VIDEOS).open("w") as f:
+            f.write(f"video_id,author_id,video_duration,tag\n3,1,,2\n4,1,{length},2\n")
+        with pytest.raises(Refused, match=r"line 3: .*not a length"):
+            load(small, None, None)
+    (small / kuairand.VIDEOS).write_text("video_id,author_id,tag\n3,1,2\n")
+    with pytest.raises(Refused, match=r"line 1: .*video_duration"):
+        load(small, None, None)
     with (small / kuairand.HISTORY).open("a") as f:
         f.write('{"user_id": 1}\n')
     with pytest.raises(Refused, match=f"line {VIEWERS + 1}"):

@@ -10,7 +10,7 @@ line above, an unknown column count, no rows at all.
 
 import csv
 import lzma
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -98,6 +98,15 @@ def _whole(path: Path, line: int, name: str, text: str) -> int:
     return value
 
 
+def _length(path: Path, line: int, name: str, text: str) -> None:
+    try:
+        sound = not text or 0 <= float(text) <= WHOLE_MAX
+    except ValueError:
+        sound = False
+    if not sound:
+        raise _fault(path, line, f"`{name}` is {text[:40]!r}, not a length")
+
+
 def read_log(path: Path) -> Log:
     """Read impressions, each (viewer, video, time) once. Raises Refused with the line of the first fault."""
     found: list[list[int]] = []
@@ -121,14 +130,26 @@ def read_log(path: Path) -> Log:
     return Log({name: table[:, i].copy() for i, name in enumerate(NEEDED)}, repeats)
 
 
-def read_table(path: Path, key: str, parse: Callable[[str], Any] = str) -> dict[int, dict[str, Any]]:
-    """Return `{id: {column: text}}` of a feature file. Raises Refused: an id that is no number or is there twice."""
+def read_videos(folder: Path) -> dict[int, dict[str, Any]]:
+    """Return `read_table` of the videos. Raises Refused also without author, tag, or a length that is none."""
+    return read_table(folder / VIDEOS, "video_id", needed=("author_id", "tag"), lengths=("video_duration",))
+
+
+def read_table(
+    path: Path, key: str, *, needed: tuple[str, ...] = (), lengths: tuple[str, ...] = ()
+) -> dict[int, dict[str, Any]]:
+    """Return `{id: {column: text}}` of a feature file; `lengths` are columns of numbers from 0, or empty.
+
+    Raises Refused: a column missing, a value that is none, an id that is no number or is there twice.
+    """
     found: dict[int, dict[str, Any]] = {}
-    for line, row in rows_of(path, (key,)):
+    for line, row in rows_of(path, (key, *needed, *lengths)):
+        for column in lengths:
+            _length(path, line, column, row[column])
         name = _whole(path, line, key, row[key])
         if name in found:
             raise _fault(path, line, f"`{key}` {name} stands in the file twice")
-        found[name] = {column: parse(text) for column, text in row.items()}
+        found[name] = dict(row)
     if not found:
         raise _fault(path, 1, "no rows follow")
     return found

@@ -36,7 +36,7 @@ GENRES = 19  # flags at the end of a line of u.item
 def read_kuairand(folder: Path) -> Load:
     """Read KuaiRand-Pure. Raises Refused."""
     notes: list[str] = []
-    videos = kuairand.read_table(folder / kuairand.VIDEOS, "video_id")
+    videos = kuairand.read_videos(folder)
     items = [
         item_of(f"kuairand-{video}", [f"tag-{t}" for t in row["tag"].split(",") if t.strip().isdigit()],
                 creator=f"author-{row['author_id']}", duration_ms=millis(row["video_duration"]))

@@ -38,7 +38,7 @@ def item_of(video: int) -> str:
 def videos(folder: Path) -> list[dict[str, Any]]:
     """Return the videos as items for `PUT /v1/items`. Raises Refused if the file is not there or not sound."""
     items: list[dict[str, Any]] = []
-    for video, row in kuairand.read_table(folder / kuairand.VIDEOS, "video_id").items():
+    for video, row in kuairand.read_videos(folder).items():
         tags = [f"tag-{tag}" for tag in row["tag"].split(",") if tag.strip().isdigit()]
         duration = min(int(float(row["video_duration"] or 0)), DWELL_MAX_MS)
         items.append({"item": item_of(video), "creator": f"author-{row['author_id']}", "tags": tags[:12],

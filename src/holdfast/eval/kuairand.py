@@ -52,7 +52,7 @@ def load(folder: Path, train_until: date | None, test: Path | None) -> Data:
     log = kuairand.read_log(folder / kuairand.LOG)
     pasts = kuairand.read_pasts(folder / kuairand.HISTORY)
     tables = (kuairand.read_table(folder / kuairand.VIEWERS, "user_id"),
-              kuairand.read_table(folder / kuairand.VIDEOS, "video_id"))  # fmt: skip
+              kuairand.read_videos(folder))  # fmt: skip
     last = EPOCH + timedelta(days=int(log.days()[-1]))
     until = train_until or (last if test else last - timedelta(days=TEST_DAYS))
     before = log.days() <= (until - EPOCH).days

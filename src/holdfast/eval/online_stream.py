@@ -100,7 +100,7 @@ class Stream:
 
     def _publish(self) -> None:
         """Publish and allow every video of the table, and those of the log that it lacks."""
-        table = kuairand.read_table(self.folder / kuairand.VIDEOS, "video_id")
+        table = kuairand.read_videos(self.folder)
         stamp = self.begin_us - PUBLISHED_US
         for video in [*table, *sorted(set(self.column["video_id"]) - table.keys())]:
             row = table.get(video, {})
