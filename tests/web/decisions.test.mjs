@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { again } from '../../web/src/lib/again.js'
 import { Clock } from '../../web/src/lib/clock.js'
 import * as health from '../../web/src/lib/health.js'
 import * as outbox from '../../web/src/lib/outbox.js'
@@ -260,4 +261,18 @@ test('a creator reads how the first viewers come, by the ruling and the count', 
     const { shape, word, tone } = debutOf(video('allow', { state }))
     assert.ok(shape && word && tone, `${state} is a shape and a word`)
   }
+})
+
+test('what is asked again and again is not asked once more after its end, even by what was under way', async () => {
+  let asked = 0
+  let answer
+  const stop = again(() => { asked += 1; return new Promise((done) => (answer = done)) }, 0)
+  const turns = async () => { for (let i = 0; i < 5; i++) await new Promise((done) => setTimeout(done, 1)) }
+  answer()
+  await turns()
+  assert.equal(asked, 2)
+  stop()
+  answer()
+  await turns()
+  assert.equal(asked, 2)
 })

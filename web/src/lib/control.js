@@ -1,10 +1,12 @@
 // The control room's wire: power switches and the audience's counters. It exists only in a demo on one's own machine.
 
+import { again } from './again.js'
+
 const POLL_MS = 700
 
 export class Control {
   constructor(notify) {
-    Object.assign(this, { notify, after: 0, timer: null, missing: 0 })
+    Object.assign(this, { notify, after: 0 })
   }
 
   /** Learn whether this page was served by a control room; its state if so, else null. */
@@ -18,13 +20,11 @@ export class Control {
   }
 
   watch() {
-    const turn = async () => {
+    again(async () => {
       const state = await this.find()
       if (state) this.notify('state', state)
       await this.#events()
-      this.timer = setTimeout(turn, POLL_MS)
-    }
-    turn()
+    }, POLL_MS)
   }
 
   async #events() {
