@@ -1,9 +1,9 @@
 """The debut book: who has met each new video, and how they took it. A fold, like all that a slate is made from.
 
 A *qualified impression* is a distinct viewer, not the creator, who had the video on screen for QUALIFIED_MS, or to the
-end if it is shorter, or acted on it. Counted are the first DEBUT_VIEWS: min(N, distinct viewers) comes out the same in any order of arrival, and twice
-heard is once counted. Until then the book holds each viewer's verdict as flags that only add up (a join, too), so that
-how the video was taken needs no order either.
+end if it is shorter, or acted on it. Counted are the first DEBUT_VIEWS: min(N, distinct viewers) comes out the same in
+any order of arrival, and twice heard is once counted. Until then the book holds each viewer's verdict as flags that
+only add up (a join, too), so that how the video was taken needs no order either.
 
 Two rates stand beside it: impressions a second *just now*, which paces the debuts, and over the day, which says how
 many the place can carry. And what was served but not yet seen is remembered, fading, so that a slate made before the
