@@ -81,7 +81,7 @@ def model_of(town: Town, kept: Path | None) -> linear.LinearModel:
     if kept is not None and kept.exists():
         return linear.load(kept.read_bytes())
     lessons = Lessons("US")
-    fold(town, lessons.take, LEARNED)
+    fold(town, lessons.take, min(LEARNED, town.viewers))
     blob = linear.dump(lessons.statistics.solve(VIDEOS_SOLVED))
     if kept is not None:
         kept.write_bytes(blob)
@@ -106,11 +106,11 @@ def rss_mb() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) * 1024 / 1e6
 
 
-async def measure(args: argparse.Namespace) -> None:
+async def measure(args: argparse.Namespace, root: Path) -> None:
     """Fold, warm up, answer `--slates` requests in batches, say what it cost."""
     town = Town(args.videos, args.viewers)
     top = resolve(Topology(regions=[Region(name="bench", jurisdiction="US")], rtt_ms=0.0), 20_000)
-    home = Home(Path(tempfile.mkdtemp(prefix="holdfast-slates-")))
+    home = Home(root)
     home.save(top)
     make_keys(home, top)
     state = State(home, "bench")
@@ -183,7 +183,8 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--sort", default="tottime")
     parser.add_argument("--lines", type=int, default=45)
-    asyncio.run(measure(parser.parse_args()))
+    with tempfile.TemporaryDirectory(prefix="holdfast-slates-") as root:
+        asyncio.run(measure(parser.parse_args(), Path(root)))
 
 
 if __name__ == "__main__":
