@@ -1,6 +1,7 @@
 """`holdfast eval online`: its time is honest, its arms differ only in when, and where tastes turn round it shows."""
 
 import csv
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,11 @@ def test_newcomers_are_told_to_nobody(folder: Path) -> None:
     shown = first_of(stream, new=True)
     known = stream.newest(shown, 3)
     assert known is not None and known.rows.size == 3 and stream.newest(shown, 13) is None
+    events = stream.private[shown.viewer].events
+    for row in (events[0].row, events[-1].row):  # the oldest too
+        assert stream.met(replace(shown, row=row))
+    stranger = next(k for k in range(VIDEOS) if k not in {event.row for event in events})
+    assert not stream.met(replace(shown, row=stranger))
     everything = stream.newest(shown, 12)
     assert everything is not None and everything.rows[-3:].tolist() == known.rows.tolist()
 

@@ -181,7 +181,7 @@ class Replay:
 
         histories = [self.stream.newest(shown, k) for k in FEW]
         known = [h for h in histories if h is not None]
-        if len(known) < len(FEW) or shown.row in known[-1].rows:
+        if len(known) < len(FEW) or self.stream.met(shown):
             return
         asks = [Ask(h, shown.row, h.rows.astype(np.int64)) for h in known]
         full, retrieved = self.arms.network_hits(asks)

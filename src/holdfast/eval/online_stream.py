@@ -180,6 +180,10 @@ class Stream:
         profile = self.lessons.world.profiles.get(str(shown.viewer), Profile())
         return np.array(list(profile.seen), np.int64)
 
+    def met(self, shown: Impression) -> bool:
+        """Say whether the newcomer has had to do with the video before."""
+        return any(event.row == shown.row for event in self.private.get(shown.viewer, Profile()).events)
+
     def newest(self, shown: Impression, k: int) -> History | None:
         """Return the newcomer's newest `k` events as a history; None if there are fewer."""
         events = self.private.get(shown.viewer, Profile()).events
