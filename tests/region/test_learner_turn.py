@@ -21,7 +21,7 @@ from holdfast.core.feed.ladder import Rung
 from holdfast.core.topology import Region, Topology, resolve
 from holdfast.model import pace
 from holdfast.model.examples import Unit
-from holdfast.region import learner
+from holdfast.region import learner, learner_network
 from holdfast.region.learner import Learner
 
 
@@ -139,6 +139,30 @@ def test_one_whose_gate_holds_linear_back_is_at_work_by_its_network(worse: Learn
         assert worse.stand_by.resting(late_s) is usable
         late_s += pace.REST_MAX_S
         assert not worse.stand_by.resting(late_s)
+
+
+def test_a_network_that_does_not_compile_is_tried_again_later_and_not_in_the_learners_own_memory(
+    worse: Learner, monkeypatch
+) -> None:
+    none, network = np.zeros(0), worse.network
+    monkeypatch.setattr(learner_network, "COMPILING", "import os; os._exit(9)")
+    monkeypatch.setattr(learner_network, "_online", lambda: pytest.fail("JAX is loaded here"))
+    tried = 0
+
+    async def play() -> None:
+        nonlocal tried
+        begun = network._off_until_s = time.monotonic()
+        network._past.extend([(Unit(none, none, none, none, none), False)] * learner_network.UNITS_FIRST)  # type: ignore[arg-type]
+        while network._off_until_s <= begun:
+            await network.folded("personal/us-east", "e", tried, resting=False, caught_up=True)
+            tried += 1
+            await asyncio.sleep(0.05)
+            assert tried < 600
+
+    asyncio.run(play())
+    assert network._trainer is None and network._making is None
+    assert network._off_until_s > time.monotonic() + learner_network.AGAIN_S - 60
+    assert len(network._past) >= learner_network.UNITS_FIRST
 
 
 class Trained:

@@ -136,14 +136,18 @@ class LearnerNetwork:
         """Make a trainer and compile its step, beside the fold: tens of seconds on a busy machine.
 
         A process of its own compiles, into JAX's cache on disk, and ends: what compiling takes (400 MB) goes with it.
+        Where that fails, for want of memory say, it is not done here either, or LINEAR would go down with it. Raises
+        Degraded.
         """
         node_networks.prepare(self._home)
         child = await asyncio.create_subprocess_exec(sys.executable, "-c", COMPILING)
         try:
-            await child.wait()
+            failed = await child.wait()
         except asyncio.CancelledError:
             child.kill()
             raise
+        if failed:
+            raise Degraded(f"compiling the network's step ended with {failed}", retry_after_s=AGAIN_S)
         online = await asyncio.to_thread(_online)
         trainer = await asyncio.to_thread(online.Trainer, self.lessons.world.catalogue)
         await asyncio.to_thread(trainer.warm)
