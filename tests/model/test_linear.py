@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "feed"))
 from rig import Stage, items
 
 from holdfast.core.catalogue import fnv64
-from holdfast.core.entries import Ruling, View
+from holdfast.core.entries import Reset, Ruling, View
 from holdfast.core.errors import Broken
 from holdfast.core.feed.shapes import ContextEvent, FeedRequest
 from holdfast.core.feed.viewer import History, history
@@ -273,6 +273,24 @@ def test_a_script_neither_teaches_nor_judges_more_than_a_person_could(held: bool
                           duration_ms=6000, slate=slate))  # fmt: skip
     showings = lessons.statistics.examples + sum(e.rows.size for e in lessons.log.examples)
     assert SHOWINGS_MAX - 20 <= showings <= SHOWINGS_MAX and bool(lessons.log.questions) == held
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_held_out_slate_that_was_forgotten_is_no_question(forgotten: bool):
+    lessons, stage = Lessons("US"), Stage(12)
+    for item in stage.world.catalogue.publications:
+        assert item is not None
+        lessons.take(item)
+    held, other = (next(f"s{k}" for k in range(99) if (fnv64(f"v/s{k}") % HOLD_OUT == 0) == h) for h in (True, False))
+    views = [View(device="v", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000, duration_ms=6000,
+                  slate=held if 2 <= k < 6 else other) for k in range(8)]  # fmt: skip
+    for view in views[:6]:
+        lessons.take(view)
+    if forgotten:
+        lessons.take(Reset(device="v", outbox=99, stamp=stage.now + 6, before=stage.now + 6))
+    for view in views[6:]:
+        lessons.take(view)
+    assert [e.rows.size for e in lessons.log.examples] == ([] if forgotten else [4])
 
 
 def test_likes_of_a_theme_turn_the_next_slate():

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from holdfast.core.catalogue import fnv64
-from holdfast.core.entries import Entry, Hide, SlateServed, View
+from holdfast.core.entries import Entry, Hide, Reset, SlateServed, View
 from holdfast.core.feed.actions import is_long
 from holdfast.core.feed.shapes import FeedRequest
 from holdfast.core.feed.viewer import History, history
@@ -68,6 +68,8 @@ class Lessons:
             self._rungs[entry.slate] = entry.rung
             if len(self._rungs) > SLATES_KEPT:
                 self._rungs.popitem(last=False)
+        elif isinstance(entry, Reset):  # what was forgotten is not asked about either
+            self._aside.pop(entry.viewer or entry.device, None)
         self.world.apply(entry)
 
     def _learn(self, entry: View | Hide) -> None:
