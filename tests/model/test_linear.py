@@ -283,7 +283,7 @@ def test_a_held_out_slate_that_was_forgotten_is_no_question(forgotten: bool):
         lessons.take(item)
     held, other = (next(f"s{k}" for k in range(99) if (fnv64(f"v/s{k}") % HOLD_OUT == 0) == h) for h in (True, False))
     views = [View(device="v", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000, duration_ms=6000,
-                  slate=held if 2 <= k < 6 else other) for k in range(8)]  # fmt: skip
+                  slate=held if 2 <= k < 6 else other) for k in range(12)]  # fmt: skip
     for view in views[:6]:
         lessons.take(view)
     if forgotten:
