@@ -1,6 +1,8 @@
 """API keys: shown once, kept as hashes, bound to scopes, revoked at once."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,16 @@ def test_a_wrong_or_revoked_key_is_refused(tmp_path: Path) -> None:
     assert keys.find(kept, 2.0).scopes == ("items",) and len(load(home)) == 1
 
 
-WRONG = [("Acme", ("items",)), ("acme", ("fly",)), ("acme", ()), ("a:b", ("feed",))]
+def test_commands_at_the_same_time_do_not_undo_each_other(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    gone = [make(home, f"gone{k}", ("feed",)).split("_")[1] for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        works = [partial(make, home, f"team{k}", ("feed",)) for k in range(8)]
+        list(pool.map(lambda work: work(), [*works, *(partial(revoke, home, ident) for ident in gone)]))
+    assert sorted(key.team for key in load(home)) == [f"team{k}" for k in range(8)]
+
+
+WRONG = [("Acme", ("items",)), ("acme", ("fly",)), ("acme", ()), ("a:b", ("feed",)), ("acme\n", ("feed",))]
 
 
 @pytest.mark.parametrize(("team", "scopes"), WRONG)

@@ -11,12 +11,15 @@ what its viewers did belongs to the one or the other. When its last key is revok
 items and viewers are still there; `adopt` takes them over knowingly.
 """
 
+import fcntl
 import hashlib
 import hmac
 import os
 import re
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -71,15 +74,25 @@ def _read(home: Home) -> _File:
         raise Refused(f"{path} cannot be read: {e}", field="keys", hint="restore it from a backup or delete it") from e
 
 
-def _save(home: Home, file: _File) -> None:
+@contextmanager
+def _changed(home: Home) -> Iterator[_File]:
+    """Give the file to change, and write it, durably: no two commands may change it at once and undo each other."""
     home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = _path(home).with_suffix(".part")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as f:
-        f.write(msgspec.json.format(msgspec.json.encode(file), indent=1))
-        f.flush()
-        os.fsync(f.fileno())
-    part.replace(_path(home))
+    folder = os.open(home.keys, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        file = _read(home)
+        yield file
+        part = _path(home).with_suffix(".part")
+        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as f:
+            f.write(msgspec.json.format(msgspec.json.encode(file), indent=1))
+            f.flush()
+            os.fsync(f.fileno())
+        part.replace(_path(home))
+        os.fsync(folder)  # a key that was revoked must not come back after a power loss
+    finally:
+        os.close(folder)
 
 
 def make(home: Home, team: str, scopes: tuple[str, ...], *, own: bool = False, adopt: bool = False) -> str:
@@ -95,36 +108,33 @@ def make(home: Home, team: str, scopes: tuple[str, ...], *, own: bool = False, a
             raise Refused(f"`{scope}` is not a scope", field="scopes", hint=f"the scopes are: {', '.join(SCOPES)}")
     if not scopes:
         raise Refused("a key without a scope opens nothing", field="scopes", hint=HINT)
-    file = _read(home)
-    sorts = {k.own for k in file.keys if k.team == team} or {file.left[name] for name in file.left if name == team}
-    if sorts - {own}:
-        there = "the platform's catalogue" if own else "a catalogue of its own"
-        raise Refused(f"team `{team}` has keys for {there}, or had", field="team", hint="take another name")
-    if team in file.left and not adopt:
-        raise Refused(f"the keys of team `{team}` are all revoked; its items and viewers are still there", field="team",
-                      hint="take another name, or --adopt to take them over")  # fmt: skip
-    file.left.pop(team, None)
-    ident, secret = secrets.token_hex(4), secrets.token_hex(32)
-    entry = ApiKey(
-        id=ident, team=team, scopes=tuple(dict.fromkeys(scopes)), made=int(time.time()), own=own,
-        sha256=hashlib.sha256(secret.encode()).hexdigest(),
-    )
-    file.keys.append(entry)
-    _save(home, file)
+    with _changed(home) as file:
+        sorts = {k.own for k in file.keys if k.team == team} or {own for name, own in file.left.items() if name == team}
+        if sorts - {own}:
+            there = "the platform's catalogue" if own else "a catalogue of its own"
+            raise Refused(f"team `{team}` has keys for {there}, or had", field="team", hint="take another name")
+        if team in file.left and not adopt:
+            raise Refused(f"the keys of team `{team}` are all revoked; its items and viewers are still there",
+                          field="team", hint="take another name, or --adopt to take them over")  # fmt: skip
+        file.left.pop(team, None)
+        ident, secret = secrets.token_hex(4), secrets.token_hex(32)
+        file.keys.append(ApiKey(
+            id=ident, team=team, scopes=tuple(dict.fromkeys(scopes)), made=int(time.time()), own=own,
+            sha256=hashlib.sha256(secret.encode()).hexdigest(),
+        ))  # fmt: skip
     return f"hfk_{ident}_{secret}"
 
 
 def revoke(home: Home, ident: str) -> ApiKey:
     """Revoke a key by its id; the team's name stays its own. Raises Refused if there is none."""
-    file = _read(home)
-    for key in file.keys:
-        if key.id == ident:
-            file.keys.remove(key)
-            if all(k.team != key.team for k in file.keys):
-                file.left[key.team] = key.own
-            _save(home, file)
-            return key
-    raise Refused(f"no API key has the id `{ident}`", field="id", hint="holdfast keys show")
+    with _changed(home) as file:
+        key = next((k for k in file.keys if k.id == ident), None)
+        if key is None:
+            raise Refused(f"no API key has the id `{ident}`", field="id", hint="holdfast keys show")
+        file.keys.remove(key)
+        if all(k.team != key.team for k in file.keys):
+            file.left[key.team] = key.own
+    return key
 
 
 class ApiKeys:
