@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.adapters import natsconf, system
 from holdfast.adapters.home import Home
+from holdfast.core.errors import Refused
 from holdfast.core.topology import Region, Topology, resolve
 from holdfast.region.child import Child, Spec
 from holdfast.region.control import ControlRoom
@@ -42,6 +43,23 @@ def test_a_report_that_is_cut_short_or_too_long_does_not_end_the_watch(tmp_path:
 
     asyncio.run(story())
     assert reports[0] == {"done": 3}
+
+
+def test_a_child_that_cannot_be_mended_is_started_again_all_the_same(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def mend(_: Spec) -> None:
+        raise Refused("cannot listen on 10.0.0.1: no such address", field="host")
+
+    async def story() -> None:
+        spec = Spec("log", "", lambda: ["false"], tmp_path / "log")
+        child = Child(spec, lambda _region, text, _level: told.append(text), lambda *_: None, mend)
+        child.start()
+        await until(lambda: child.restarts >= 4)
+        await child.stop()
+
+    asyncio.run(story())
+    assert "log cannot be mended: cannot listen on 10.0.0.1: no such address" in told
 
 
 def test_a_store_is_not_set_aside_because_the_port_is_taken(tmp_path: Path) -> None:

@@ -92,7 +92,10 @@ class Child:
             attempt = 0 if lived_s > STEADY_S else attempt + 1
             ran = code > 0 and code != system.NO_PROGRAM  # a program that is not there says nothing of a store
             if ran and lived_s < SHORT_LIFE_S and attempt >= SHORT_LIVES:
-                await self._mend(self.spec)
+                try:
+                    await self._mend(self.spec)
+                except Refused as e:  # nothing may end the watch
+                    self._tell(self.spec.region, f"{self.spec.name} cannot be mended: {e}", "coral")
             wait_s = delay_s(attempt, random.random(), first_s=RESTART_FIRST_S, cap_s=RESTART_CAP_S)
             self.restarts += 1
             self._tell(self.spec.region, f"{self.spec.name} ended ({_why(code)}); starting it again", "amber")
