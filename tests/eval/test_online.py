@@ -201,6 +201,16 @@ def test_what_cannot_be_counted_is_refused(folder: Path) -> None:
         assert refused.value.field == field
 
 
+def test_a_day_of_too_few_impressions_is_refused_and_not_told_in_nans(folder: Path, monkeypatch) -> None:
+    begin = (BEGIN_MS + DAY_MS) * 1000
+    before = sum(s.at_us < begin for s in Stream(folder, None).impressions())
+    full_size = online.Replay
+    monkeypatch.setattr(online, "Replay", lambda *options: full_size(*options, TINY))
+    with pytest.raises(Refused) as refused:
+        online.run(folder, online.Options(since=date(2022, 4, 26), limit=before + 20), lambda _: None)
+    assert refused.value.field == "limit"
+
+
 def test_the_curve_is_drawn_with_every_line_named(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     measures = {name: 0.5 for name, _ in online_plot.PANELS}

@@ -64,6 +64,9 @@ def run(folder: Path, options: Options, say: Say) -> dict[str, Any]:
     say(f"{stream.past()} earlier views told, {time.monotonic() - begun:.0f} s")
     replay = Replay(stream, options.seed, (since - EPOCH).days)
     replay.run(say)
+    if not replay.tally.questions:
+        raise Refused(f"no question was asked since {since}: too few impressions to count", field="limit",
+                      hint="a larger --limit, or an earlier --from")  # fmt: skip
     say(f"replayed, {time.monotonic() - begun:.0f} s; intervals")
     figures = replay.tally.figures(options.seed)
     return {

@@ -48,6 +48,11 @@ class Tally:
         """Keep what was said to a new viewer of so many events."""
         self._met[events].append((viewer, hits))
 
+    @property
+    def questions(self) -> int:
+        """How many questions over all videos were answered."""
+        return len(self._asked)
+
     def so_far(self) -> str:
         """Return a line of how it goes."""
         if not self._asked:
