@@ -5,6 +5,8 @@ import os
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from holdfast.adapters import natsconf, system
 from holdfast.adapters.home import Home
 from holdfast.core.errors import Refused
 from holdfast.core.topology import Region, Topology, resolve
+from holdfast.region import child as children
 from holdfast.region.child import Child, Spec
 from holdfast.region.control import ControlRoom
 from holdfast.region.supervisor import Supervisor
@@ -62,22 +65,39 @@ def test_a_child_that_cannot_be_mended_is_started_again_all_the_same(tmp_path: P
     assert "log cannot be mended: cannot listen on 10.0.0.1: no such address" in told
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "RESTART_CAP_S", 0.4)  # the waits are not what is tested here
+
+
+@asynccontextmanager
+async def dark(folder: Path) -> AsyncIterator[tuple[Supervisor, Path]]:
+    """A region whose log server has run, and has no power now; and something that lies in its store."""
+    home = Home(folder)
+    async with Supervisor(home, one_region(), roles=("log",)) as s:
+        await s.start()
+        mark = natsconf.store_dir(home, "eu-west") / "acknowledged"
+        mark.write_text("kept")
+        s.cut("eu-west", "refuse")
+        await until(lambda: not s.pids("eu-west")["log"])
+        yield s, mark
+
+
+async def attempts(s: Supervisor, count: int) -> None:
+    """Give the log server power and let it try so often."""
+    child = s.child("eu-west", "log")
+    child.start()
+    await until(lambda: child.restarts >= count, 60)
+
+
 def test_a_store_is_not_set_aside_because_the_port_is_taken(tmp_path: Path) -> None:
     async def story() -> None:
-        home, top = Home(tmp_path), one_region()
-        async with Supervisor(home, top, roles=("log",)) as s:
-            await s.start()
-            mark = natsconf.store_dir(home, "eu-west") / "acknowledged"
-            mark.write_text("kept")
-            s.cut("eu-west", "refuse")
-            await until(lambda: not s.pids("eu-west")["log"])
+        async with dark(tmp_path) as (s, mark):
             with socket.socket() as thief:
                 thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                thief.bind(("127.0.0.1", top.region("eu-west").nats_port))
+                thief.bind(("127.0.0.1", s.top.region("eu-west").nats_port))
                 thief.listen()
-                child = s.child("eu-west", "log")
-                child.start()
-                await until(lambda: child.restarts >= 3)
+                await attempts(s, 3)
             assert mark.read_text() == "kept"
             assert any("is taken" in e.text for e in s.events)
 
@@ -95,17 +115,9 @@ def test_a_store_is_not_set_aside_because_the_server_is_not_there(
         server.chmod(0o755)
 
     async def story() -> None:
-        home, top = Home(tmp_path / "home"), one_region()
-        async with Supervisor(home, top, roles=("log",)) as s:
-            await s.start()
-            mark = natsconf.store_dir(home, "eu-west") / "acknowledged"
-            mark.write_text("kept")
-            s.cut("eu-west", "refuse")
-            await until(lambda: not s.pids("eu-west")["log"])
+        async with dark(tmp_path / "home") as (s, mark):
             monkeypatch.setattr(natsconf, "find_server", lambda: str(server))
-            child = s.child("eu-west", "log")
-            child.start()
-            await until(lambda: child.restarts >= 4)
+            await attempts(s, 4)
             assert mark.read_text() == "kept"
 
     asyncio.run(story())
@@ -115,18 +127,11 @@ def test_a_server_that_never_starts_leaves_one_store_aside_and_not_one_each_time
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
-        home, top = Home(tmp_path), one_region()
-        async with Supervisor(home, top, roles=("log",)) as s:
-            await s.start()
-            (natsconf.store_dir(home, "eu-west") / "acknowledged").write_text("kept")
-            s.cut("eu-west", "refuse")
-            await until(lambda: not s.pids("eu-west")["log"])
+        async with dark(tmp_path) as (s, mark):
             monkeypatch.setattr(natsconf, "find_server", lambda: "false")
-            child = s.child("eu-west", "log")
-            child.start()
-            await until(lambda: child.restarts >= 6, 60)
-            (aside,) = home.region("eu-west").glob("nats.damaged-*")
-            assert (aside / "acknowledged").read_text() == "kept"
+            await attempts(s, 6)
+            (aside,) = s.home.region("eu-west").glob("nats.damaged-*")
+            assert (aside / mark.name).read_text() == "kept"
             assert any("with an empty store" in e.text for e in s.events)
 
     asyncio.run(story())
