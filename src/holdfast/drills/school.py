@@ -44,7 +44,6 @@ class School(Jurisdiction):
         self.linear: Model | None = None
         self.rung = Rung.FULL
         self.rollouts: list[Rollout] = []
-        self.judgements: list[gate.Judgement] = []
         self._stocks = Stocks()
         self.taught: deque[Unit] = deque(maxlen=TAUGHT_KEPT)
         self._out = 0  # showings trained on when the last candidate was made
@@ -119,7 +118,6 @@ class School(Jurisdiction):
     def propose(self, model: FullModel) -> gate.Judgement:
         """Judge a candidate; what passes becomes a release under trial."""
         judgement = self.judge(model)
-        self.judgements.append(judgement)
         if judgement.released:
             self.begin_trial(model, judgement.why)
         return judgement
