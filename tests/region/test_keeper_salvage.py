@@ -133,6 +133,16 @@ async def start(w: World) -> None:
     await w.start_keeper(EU)
 
 
+async def wounded(w: World, count: int) -> tuple[Key, Messages, set[int]]:
+    """A region that is down, with a flipped bit in block 9: its epoch, the blocks as they were, the numbers damaged."""
+    await start(w)
+    key = await write(w, count)
+    before = await messages(w, key)
+    await kill(w)
+    beside((9, 80))(folder(w, key), before)
+    return key, before, before.keys() - intact(w, before)
+
+
 async def whole_but(w: World, key: Key, before: Messages, damaged: set[int], what: str) -> None:
     """Wait until nothing is open, then: all but `damaged` is held as it was, and exactly those are named as lost."""
     keeper = w.keepers[EU][0]
@@ -179,17 +189,12 @@ def test_blocks_that_no_record_knows_come_back_too(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with World(tmp_path, eu_west="EU") as w:
-            await start(w)
-            key = await write(w, 20)
-            before = await messages(w, key)
-            await kill(w)
+            key, before, damaged = await wounded(w, 20)
             flip(folder(w, key) / "meta.inf")
-            beside((9, 80))(folder(w, key), before)
             for path in w.home.region(EU).glob("held*.json"):
                 path.unlink()
-            damaged = before.keys() - intact(w, before)
             await start(w)
-            await whole_but(w, key, before, set(damaged), "no record")
+            await whole_but(w, key, before, damaged, "no record")
             copy = w.keepers[EU][0].store.copies[key]
             assert copy.end.digest and copy.opened == unseal(before[1]).hlc
             assert await write(w, 1, "v-later") != key
@@ -200,12 +205,7 @@ def test_blocks_that_no_record_knows_come_back_too(tmp_path: Path) -> None:
 def test_a_crash_at_any_moment_of_salvage_loses_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         async with World(tmp_path, eu_west="EU") as w:
-            await start(w)
-            key = await write(w, 24)
-            before = await messages(w, key)
-            await kill(w)
-            beside((9, 80))(folder(w, key), before)
-            damaged = before.keys() - intact(w, before)
+            key, before, damaged = await wounded(w, 24)
             blk = folder(w, key) / "msgs" / "1.blk"
             w.start_nats(EU)
             keeper = await w.start_keeper(EU, ready=False)
@@ -231,7 +231,7 @@ def test_a_crash_at_any_moment_of_salvage_loses_nothing(tmp_path: Path) -> None:
                     w.start_nats(EU)
             await w.until(w.keepers[EU][0].ready.is_set, 20, "ready")
             assert in_between >= 3
-            await whole_but(w, key, before, set(damaged), "crashes")
+            await whole_but(w, key, before, damaged, "crashes")
 
     asyncio.run(run())
 
@@ -334,14 +334,8 @@ def test_what_the_region_never_signed_does_not_enter(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with World(tmp_path, eu_west="EU") as w:
-            await start(w)
-            key = await write(w, 12)
-            before = await messages(w, key)
-            await kill(w)
+            key, before, (bad,) = await wounded(w, 12)
             blk = folder(w, key) / "msgs" / "1.blk"
-            beside((9, 80))(folder(w, key), before)
-            damaged = before.keys() - intact(w, before)
-            (bad,) = damaged
             forged = [m[:1] + bytes(64) + m[65:].replace(b"clip", b"evil") for m in before.values()]
             further = [m[:65] + m[65:].replace(bytes([0xAC]) + key.epoch.encode() + bytes([n]),
                                                bytes([0xAC]) + key.epoch.encode() + bytes([n + 40]))
