@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from holdfast.model import pace
+from holdfast.model.learn import SOLVE_S
 from holdfast.model.pace import LATEST_S, REST_MAX_S, REST_S, StandBy
+from holdfast.region.learner import CROWDED
 
 STEP_S = 0.5
 
@@ -67,7 +69,7 @@ QUIET = [(float(s), s) for s in (*range(1, 60), 400, 401, 402, *range(900, 905))
 
 
 @pytest.mark.parametrize("lessons", [EVENING, QUIET])
-@pytest.mark.parametrize("solve_s", [0.5, 6.0, 17.0])
+@pytest.mark.parametrize("solve_s", [0.5, 6.0, 17.0, CROWDED * SOLVE_S])
 @pytest.mark.parametrize("lag_s", [0.0, 8.0, 100.0])
 def test_while_the_first_is_at_work_the_second_never_releases(lessons, solve_s: float, lag_s: float) -> None:
     first, second = Learner(False, solve_s), Learner(True, solve_s, lag_s)
