@@ -37,7 +37,7 @@ def doctor(root: Path, json: bool) -> None:
         _usable(root),
         _row("disk", free >= DISK_MIN_BYTES, f"{free / 1e9:.1f} GB free", "free some space, or pass --dir"),
         _row("memory", memory >= MEMORY_MIN_BYTES, f"{memory / 1e9:.1f} GB", "fewer regions: pass --topology"),
-        _row("ports", not busy, taken, "Holdfast may be running already; otherwise pass --port"),
+        _row("ports", not busy, taken, "Holdfast may be running already; if not, pass --dir and --port"),
         _row("web app", pages, "built" if pages else "not built", "make setup"),
         _row("browser", bool(browser), browser or "none found", "only tests need it: apt-get install chromium"),
     ]  # fmt: skip

@@ -55,7 +55,7 @@ def read_topology(home: Home, file: Path | None, port: int | None, nats: str, fr
         top = home.load()
         if port and port != top.port:
             said = f"{home.root} was set up on port {top.port}"
-            raise Refused(said, field="port", hint="leave out --port, or --fresh")
+            raise Refused(said, field="port", hint="leave out --port; for a second one pass another --dir")
         if file is None:
             return top
     try:

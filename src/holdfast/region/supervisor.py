@@ -87,7 +87,7 @@ class Supervisor:
             if not system.port_is_free(host, port):
                 raise Refused(
                     f"port {port} ({what}) is in use", field="port",
-                    hint="is Holdfast running already? stop it, or pass --port with another base port",
+                    hint="is Holdfast running already? stop it; for a second one pass --dir and --port",
                 )  # fmt: skip
         natsconf.find_server()
 
