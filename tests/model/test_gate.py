@@ -19,7 +19,9 @@ GOOD, BAD, SERVING = "a" * 64, "b" * 64, "c" * 64
 def town() -> Town:
     """A town that has watched long enough for some sixty held-out slates to tell."""
     town = Town(clips=150, viewers=40)
+    town.outage = True  # what there is before the first model teaches a network nothing, as in a region
     town.round(Rung.REGIONAL)
+    town.outage = False
     for _ in range(9):
         town.round(Rung.LINEAR)
     town.kept = list(town.examples.emptied())
@@ -28,8 +30,10 @@ def town() -> Town:
 
 def trained(town: Town, units: list[Unit], seed: int = 1) -> FullModel:
     trainer = online.Trainer(town.catalogue, seed, SMALL)
-    for unit in units:
+    for unit in units:  # as a learner that keeps up: behind a backlog each showing is looked at a third as often
         trainer.offer(unit)
+        while len(trainer.waiting) >= trainer.new:
+            trainer.step()
     trainer.flush()
     return release.rounded(trainer.model())
 
