@@ -306,7 +306,7 @@ def test_the_api_describes_itself(rig: Rig) -> None:
     assert wanted <= set(spec["paths"])
     body = spec["paths"]["/v1/events"]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     assert "entries" in spec["components"]["schemas"][body.rsplit("/", 1)[1]]["properties"]
-    assert b"swagger" in call(rig, EAST, "GET", "/schema").body.lower()
+    assert b"/v1/events" in call(rig, EAST, "GET", "/schema").body
 
 
 def test_paths_and_methods_that_do_not_exist(rig: Rig) -> None:

@@ -15,11 +15,12 @@ from litestar import Litestar, Request, Response
 from litestar.config.cors import CORSConfig
 from litestar.exceptions import HTTPException
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin
 
 from holdfast import __version__
 from holdfast.adapters.http import routes_items, routes_me, routes_people, routes_region, routes_team, routes_uploads
 from holdfast.adapters.http.ports import Rooms
+from holdfast.adapters.http.schema_page import SchemaPage
 from holdfast.adapters.http.shapes import Fault
 from holdfast.adapters.http.wire import answer, fault_of
 
@@ -54,7 +55,8 @@ def build(rooms: Rooms) -> Litestar:
         cors_config=CORSConfig(allow_origins=["*"], expose_headers=TUS_HEADERS, max_age=86_400),
         exception_handlers={HTTPException: theirs, Exception: ours},
         openapi_config=OpenAPIConfig(
-            title="Holdfast", version=__version__, create_examples=False, render_plugins=[SwaggerRenderPlugin()],
+            title="Holdfast", version=__version__, create_examples=False,
+            render_plugins=[SchemaPage(), JsonRenderPlugin()],
             description="A For You feed that holds when a data centre goes dark.",
         ),
         request_max_body_size=routes_uploads.CHUNK_BYTES_MAX,
