@@ -12,6 +12,7 @@ import pytest
 from holdfast.adapters import system
 from holdfast.adapters.home import Home
 from holdfast.adapters.signing import load_keys, load_public, make_keys
+from holdfast.cli.trials import told
 from holdfast.core.topology import DEFAULT, resolve
 
 
@@ -133,6 +134,32 @@ def test_api_keys_are_made_shown_without_secret_and_revoked(home: Home) -> None:
     assert holdfast("keys", "api", "revoke", entry["id"], *at).returncode == 0
     assert json.loads(holdfast("keys", "show", *at, "--json").stdout)["api"] == []
     assert holdfast("keys", "api", "revoke", entry["id"], *at).returncode == 2
+
+
+def test_status_with_nothing_running_is_one_line_and_how_to_start(tmp_path: Path) -> None:
+    home, top = Home(tmp_path), resolve(DEFAULT, system.free_base("127.0.0.1", 60))
+    home.save(top)
+    for more in ([], ["--json"]):
+        done = holdfast("status", "--dir", str(tmp_path), *more)
+        said, hint = done.stderr.splitlines()
+        assert done.returncode == 4 and said.startswith("no region answers at ")
+        assert all(r.url in said for r in top.regions) and hint == f"hint: start it: holdfast up --dir {tmp_path}"
+        lines = done.stdout.splitlines()
+        assert len(lines) == len(more)
+    errors = [(r["url"], r["error"]) for r in json.loads(lines[0]).values()]
+    assert errors == [(r.url, f"nobody answers at {r.url}") for r in top.regions], "no word of the library's"
+
+
+def test_an_experiment_is_told_in_words() -> None:
+    plain = {"name": "as-is", "share": 1, "at_most": None, "weights": {}, "rules": None}
+    warm = {"name": "warm", "share": 2, "at_most": "LINEAR", "weights": {"heat": 2.0}, "rules": {"any_tags": ["folk"]}}
+    line = {"name": "hot", "arms": [plain, warm], "outcome": "likes", "window_s": 5400, "effect": 0.1, "stopped": 0}
+    assert told(line) == [
+        "hot runs", "  counts likes, 1.5 h after a viewer's first exposure", "  as-is (share 1): as everyone is served",
+        "  warm (share 2): heat counts 2 times; no higher than LINEAR; with rules on any tags",
+    ]  # fmt: skip
+    ended = {**line, "stopped": 1_795_273_508_290_287}
+    assert told(ended)[0] == "hot ended at 2026-11-21 15:05:08 UTC; its results stay"
 
 
 def test_rotation_changes_every_password_of_a_region_and_no_signature_key(home: Home) -> None:

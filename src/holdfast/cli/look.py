@@ -1,6 +1,7 @@
 """Commands that look and change nothing: doctor, status, media probe, log show."""
 
 import asyncio
+import shlex
 import shutil
 import sys
 import time
@@ -75,29 +76,33 @@ def _usable(root: Path) -> dict[str, Any]:
 
 
 def status(root: Path, json: bool) -> None:
-    """Print what each region says of itself."""
+    """Print what each region says of itself, and where it is. Raises Degraded if none answers."""
     top = Home(root).load()
     found = asyncio.run(_statuses([r.url for r in top.regions]))
     if json:
-        words.as_json({r.name: s for r, s in zip(top.regions, found, strict=True)})
+        words.as_json({r.name: {"url": r.url, **s} for r, s in zip(top.regions, found, strict=True)})
+    if not any(s.get("region") for s in found):
+        places = ", ".join(r.url for r in top.regions)
+        raise Degraded(f"no region answers at {places}", hint=f"start it: holdfast up --dir {shlex.quote(str(root))}")
+    if json:
         return
-    rows = [_status_row(r.name, s) for r, s in zip(top.regions, found, strict=True)]
+    rows = [_status_row(r.name, r.url, s) for r, s in zip(top.regions, found, strict=True)]
     said: dict[str, list[str]] = {}
     for r, s in zip(top.regions, found, strict=True):
         said.setdefault(s.get("reason") or s.get("error", ""), []).append(r.name)
-    words.table("", ["region", "rung", "slates/s", "entries/s", "p99 ms", "allowed", "peers' lag"], rows)
+    words.table("", ["region", "at", "rung", "slates/s", "entries/s", "p99 ms", "allowed", "peers' lag"], rows)
     for reason, regions in said.items():  # once per sentence: most of the time all regions say the same
         words.out.print(f"\n{', '.join(regions)}: {reason}", markup=False)
 
 
-def _status_row(name: str, s: dict[str, Any]) -> tuple[object, ...]:
+def _status_row(name: str, url: str, s: dict[str, Any]) -> tuple[object, ...]:
     if not s.get("region"):
-        return name, "dark", "", "", "", "", ""
+        return name, url, "dark", "", "", "", "", ""
     rates, peers = s["rates"], s["peers"]
     lags = ", ".join(f"{p} {v['lag_s']:.1f} s" if v["reachable"] else f"{p} out of reach" for p, v in peers.items())
     slates, entries = f"{rates['slates_per_s']:.1f}", f"{rates['entries_per_s']:.0f}"
     p99 = f"{s['latency_ms']['slate_p99']:.0f}"
-    return name, s["rung"], slates, entries, p99, s["items"]["allowed"], lags
+    return name, url, s["rung"], slates, entries, p99, s["items"]["allowed"], lags
 
 
 async def _statuses(urls: list[str]) -> list[dict[str, Any]]:
@@ -106,7 +111,7 @@ async def _statuses(urls: list[str]) -> list[dict[str, Any]]:
             async with asyncio.timeout(2.0):
                 return await calls.call("GET", f"{url}/v1/status")
         except (Degraded, Refused, TimeoutError) as e:
-            return {"error": str(e) or "it does not answer"}
+            return {"error": str(e) or f"{url} does not answer in time"}
 
     async with Calls() as calls:
         return list(await asyncio.gather(*(one(url) for url in urls)))

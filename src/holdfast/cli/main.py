@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Refused as e:
         _fail(str(e), e.hint, EXIT_REFUSED)
     except Degraded as e:
-        _fail(str(e), "try again in a moment; `holdfast status` says what is running", EXIT_DEGRADED)
+        _fail(str(e), e.hint or "try again in a moment; `holdfast status` says what is running", EXIT_DEGRADED)
     except Broken as e:
         _fail(str(e), "", EXIT_BROKEN)
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """`holdfast experiment`: begin, end and read experiments, by the API that any team uses."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,7 +62,11 @@ def experiment_start(
     except msgspec.MsgspecError as e:
         raise Refused(f"the plan is not JSON: {e}", field="plan", hint="a list of arms, each with a name") from e
     body = {"arms": arms, "outcome": outcome, "window_s": window_s, "effect": effect}
-    words.show(_call("PUT", f"/v1/experiments/{name}", body, key, dir), json, title="begun")
+    begun = _call("PUT", f"/v1/experiments/{name}", body, key, dir)
+    if json:
+        words.as_json(begun)
+    else:
+        words.out.print(*told(begun), sep="\n", markup=False)
 
 
 @group.command(name="stop")
@@ -69,7 +74,11 @@ def experiment_stop(name: str, *, key: Key = "", dir: Dir = DIR, json: Json = Fa
     """End an experiment: everyone is served alike again, and the results stay."""
     from holdfast.cli import words
 
-    words.show(_call("POST", f"/v1/experiments/{name}/stop", {}, key, dir), json, title="ended")
+    ended = _call("POST", f"/v1/experiments/{name}/stop", {}, key, dir)
+    if json:
+        words.as_json(ended)
+    else:
+        words.out.print(*told(ended), sep="\n", markup=False)
 
 
 @group.command(name="results")
@@ -90,6 +99,23 @@ def experiment_results(name: str, *, key: Key = "", dir: Dir = DIR, json: Json =
                 ["arm", "viewers", "waiting", "mean", "change", "surely"], rows)  # fmt: skip
     if not found["shares_hold"]:
         words.err.print("The arms are not as large as their shares promise: exposures are lost, believe none of this.")
+
+
+def told(line: dict[str, Any]) -> list[str]:
+    """Say an experiment as it is defined: one line, then one for each arm. `line`: an ExperimentLine of the API."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(line["stopped"] / 1e6))
+    state = f"ended at {when}; its results stay" if line["stopped"] else "runs"
+    hours = f"{line['window_s'] / 3600:.3g} h after a viewer's first exposure"
+    said = [f"{line['name']} {state}", f"  counts {line['outcome'].replace('_', ' ')}, {hours}"]
+    return said + [f"  {arm['name']} (share {arm['share']}): {_arm(arm)}" for arm in line["arms"]]
+
+
+def _arm(arm: dict[str, Any]) -> str:
+    rules = [name.replace("_", " ") for name, value in (arm["rules"] or {}).items() if value]
+    changes = [f"{part} counts {factor:g} times" for part, factor in arm["weights"].items()]
+    changes += [f"no higher than {arm['at_most']}"] if arm["at_most"] else []
+    changes += [f"with rules on {', '.join(rules)}"] if rules else []
+    return "; ".join(changes) or "as everyone is served"
 
 
 def _change(arm: dict[str, Any]) -> str:

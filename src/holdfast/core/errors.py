@@ -22,11 +22,12 @@ class Refused(HoldfastError):
 
 
 class Degraded(HoldfastError):
-    """Something expected is missing for now; try elsewhere or later."""
+    """Something expected is missing for now; try elsewhere or later. `hint`: what to do, if there is more to do."""
 
-    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, hint: str = "") -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.hint = hint
 
 
 class Broken(HoldfastError):

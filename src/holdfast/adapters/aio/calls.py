@@ -91,7 +91,7 @@ class Calls:
                 raw = await response.read()
                 status, kind = response.status, response.content_type
         except (aiohttp.ClientError, TimeoutError, OSError) as e:
-            raise Unreachable(f"{url} does not answer: {e or type(e).__name__}") from e
+            raise Unreachable(silence(url, e)) from e
         if len(raw) > BODY_MAX:
             raise Degraded(f"{url} answered {len(raw)} bytes")
         if 300 <= status < 400:  # a region never sends one elsewhere; what does may lie beyond the fence
@@ -102,6 +102,16 @@ class Calls:
             return _decode(raw, kind, answer)
         except msgspec.MsgspecError as e:
             raise Degraded(f"{url} answered something else than expected: {e}") from e
+
+
+def silence(url: str, error: Exception) -> str:
+    """Say in plain words that no answer came from `url`, whatever the library calls it."""
+    place = "/".join(url.split("/", 3)[:3])
+    if isinstance(error, TimeoutError):
+        return f"{place} does not answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"nobody answers at {place}"
+    return f"the connection to {place} broke"
 
 
 def _decode(raw: bytes, kind: str, answer: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from holdfast.adapters.aio.calls import silence
 from holdfast.core.errors import Degraded, Refused
 
 PIECE_BYTES = 4 * 1024 * 1024  # what is sent again at worst; a node takes up to 16 MB at once
@@ -102,7 +103,7 @@ class Tus:
             async with self._session.request(method, url, allow_redirects=False, **what) as response:
                 raw, status, headers = await response.read(), response.status, response.headers
         except (aiohttp.ClientError, TimeoutError, OSError) as e:
-            raise Degraded(f"{url} does not answer: {e or type(e).__name__}") from e
+            raise Degraded(silence(url, e)) from e
         try:
             said = msgspec.json.decode(raw, type=Said) if raw else Said()
         except msgspec.MsgspecError:
