@@ -1,4 +1,4 @@
-"""A song app with a For You feed behind it: Holdfast by API key, in twenty lines and the standard library.
+"""A song app with a For You feed behind it: Holdfast by API key, in some thirty lines and the standard library.
 
     python examples/own_app.py http://127.0.0.1:8401 hfk_…        (the key: holdfast keys api make songs)
 """

@@ -5,6 +5,7 @@ import json
 import msgspec
 import pytest
 
+from holdfast.adapters.http import routes_people
 from holdfast.adapters.http import shapes as s
 from holdfast.adapters.http.routes_items import part_of
 from holdfast.adapters.http.wire import JSON, MSGPACK, Body, Misfit, fault_of
@@ -81,6 +82,17 @@ def test_a_name_that_no_entry_could_bear_is_refused_at_the_door(kind: type, body
     with pytest.raises(Misfit) as caught:
         Body(kind).decode(msgspec.json.encode(body), JSON)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("spelling", [JSON, MSGPACK])
+def test_an_event_that_lacks_a_field_is_told_all_that_it_needs(spelling: str) -> None:
+    encode = msgspec.msgpack.encode if spelling == MSGPACK else msgspec.json.encode
+    with pytest.raises(Misfit) as caught:
+        routes_people.EVENTS.decode(encode({"entries": [{"kind": "view", "item": "a", "dwell_ms": 9}]}), spelling)
+    assert caught.value.field == "outbox" and all(f"`{name}`" in caught.value.hint for name in ("outbox", "stamp"))
+    with pytest.raises(Misfit) as caught:
+        routes_people.EVENTS.decode(encode({"entries": [{"kind": "view", "item": "a", "dwell_ms": -9}]}), spelling)
+    assert caught.value.field == "dwell_ms" and not caught.value.hint
 
 
 def test_text_that_is_not_json_is_malformed() -> None:

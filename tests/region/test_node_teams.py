@@ -138,7 +138,7 @@ def test_rules_narrow_pin_and_bend_one_request(rig: Rig, keys: dict[str, str]) -
     assert [item["item"] for item in pinned[:2]] == ["song-9", "song-4"] and len(pinned) == 5
     assert pinned[0]["why"]["sentence"] == "Pinned here by the app."
     nothing = call(rig, EAST, "POST", "/v1/feed", {"viewer": "r4", "rules": {"any_tags": ["polka"]}}, bearer=key)
-    assert (nothing.status, nothing.json["field"]) == (422, "rules")
+    assert (nothing.status, nothing.json["field"], nothing.json["hint"]) == (422, "rules", "loosen the rules")
     wrong = call(rig, EAST, "POST", "/v1/feed", {"viewer": "r4", "rules": {"boost": {"jazz": 7}}}, bearer=key)
     assert wrong.status == 422
 

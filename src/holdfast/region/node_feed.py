@@ -246,7 +246,8 @@ class NodeFeed:
 def nothing(query: Query, folding: bool) -> Degraded | Refused:
     """Say why there is nothing to offer: in general, or by this request's own rules."""
     if folding and query.ask.rules is not None:
-        return Refused("no item passes these rules for this viewer", field="rules", code="rules", hint="ask for less")
+        said = "no item passes these rules for this viewer"
+        return Refused(said, field="rules", code="rules", hint="loosen the rules")
     return Degraded(EMPTY if folding else COLD, retry_after_s=1.0)
 
 

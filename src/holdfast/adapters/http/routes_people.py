@@ -15,7 +15,11 @@ from holdfast.adapters.http.wire import Body, answer, read, reads
 from holdfast.core.feed.shapes import FeedRequest, Slate
 
 Asked = Request[Any, Any, Any]
-EVENTS = Body(s.Events)
+EVENT_NEEDS = (
+    "an event needs `kind`, `outbox` (counts up from 1, for each device or viewer), `stamp` (µs since 1970) and what "
+    "its kind is about: `item`, and for a view `dwell_ms`; /schema lists all"
+)
+EVENTS = Body(s.Events, needs=EVENT_NEEDS)
 FEED_BYTES_MAX = 1_000_000  # the longest context, lists and rules, with room for JSON's escapes and spaces
 FEED = Body(FeedRequest, FEED_BYTES_MAX)
 DEVICE = Body(s.DeviceRequest, 10_000)

@@ -46,7 +46,7 @@ def page(spec: Schema) -> str:
         for path, operations in spec["paths"].items() for method in METHODS if method in operations
     ]  # fmt: skip
     types = [_kind(name, kinds[name]) for name in sorted(kinds)]
-    lead = 'The same for programs: <a href="/schema/openapi.json">openapi.json</a>. Every body may also be msgpack.'
+    lead = 'For programs: <a href="/schema/openapi.json">openapi.json</a>. Bodies with fields may also be msgpack.'
     title = escape(f"{spec['info']['title']} {spec['info']['version']}")
     return f"{HEAD}<h1>{title}</h1><p>{lead}</p><h2>Calls</h2>{''.join(calls)}<h2>Types</h2>{''.join(types)}</html>\n"
 

@@ -44,11 +44,15 @@ _NAMED = re.compile(r"field `(?P<name>[^`]+)`")
 
 
 class Body(Generic[T]):
-    """A type of request body, with its two decoders made once, and the most bytes that one may have."""
+    """A type of request body, with its two decoders made once, and the most bytes that one may have.
 
-    def __init__(self, kind: type[T], bytes_max: int = BODY_BYTES_MAX) -> None:
+    `needs` is the hint when a field is missing: only the first is named, so it names them all.
+    """
+
+    def __init__(self, kind: type[T], bytes_max: int = BODY_BYTES_MAX, needs: str = "") -> None:
         self.kind: Any = kind
         self.bytes_max = bytes_max
+        self.needs = needs
         self.json = msgspec.json.Decoder(kind).decode
         self.msgpack = msgspec.msgpack.Decoder(kind).decode
 
@@ -58,7 +62,7 @@ class Body(Generic[T]):
         try:
             return self.msgpack(data) if packed else self.json(data)
         except msgspec.ValidationError as e:
-            raise misfit(e) from e
+            raise misfit(e, self.needs) from e
         except (msgspec.DecodeError, UnicodeDecodeError) as e:
             if not packed:
                 self._look_again(data)
@@ -72,7 +76,7 @@ class Body(Generic[T]):
         try:
             msgspec.convert(json.loads(data), self.kind)
         except msgspec.ValidationError as e:
-            raise misfit(e) from e
+            raise misfit(e, self.needs) from e
         except (ValueError, RecursionError):
             return
 
@@ -85,7 +89,7 @@ class Misfit(Refused):
         self.index = index
 
 
-def misfit(error: msgspec.ValidationError) -> Misfit:
+def misfit(error: msgspec.ValidationError, needs: str = "") -> Misfit:
     """Turn msgspec's `… - at `$.entries[3].item`` into a refusal that names field and index."""
     text = str(error)
     at = _AT.search(text)
@@ -96,8 +100,9 @@ def misfit(error: msgspec.ValidationError) -> Misfit:
     message = _AT.sub("", text)
     field = "" if field == "$" else field
     return Misfit(
-        f"`{field}`: {message}" if field and not named else message, field=field, index=int(index[1]) if index else None
-    )
+        f"`{field}`: {message}" if field and not named else message, field=field,
+        index=int(index[1]) if index else None, hint=needs if "missing required" in message else "",
+    )  # fmt: skip
 
 
 async def read(request: Request[Any, Any, Any], body: Body[T]) -> T:
