@@ -63,6 +63,7 @@ def test_up_cut_restore_stop_and_resume(tmp_path: Path) -> None:
     process, said = start(tmp_path, base, "--audience", "0")
     try:
         room = said["control"]
+        assert f"starting 3 regions; control room at {room}" in (tmp_path / "err.txt").read_text()
         assert room == f"http://127.0.0.1:{base}" and set(said["regions"]) == {"us-east", "us-west", "eu-west"}
         state = ask(f"{room}/control/state")
         assert {r["power"] for r in state["regions"]} == {"on"} and state["rtt_ms"] == 70.0

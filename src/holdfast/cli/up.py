@@ -102,6 +102,8 @@ async def _up(plan: Plan) -> None:
     s = Supervisor(plan.home, plan.top)
     s.check()
     room = ControlRoom(s)
+    if not words.err.is_terminal:  # where no bar moves; the rest takes a minute or more
+        words.err.print(beginning(plan), markup=False)
     async with s:
         bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -174,9 +176,20 @@ def _number(report: dict[str, object], key: str) -> int:
     return value if isinstance(value, int) else 0
 
 
+def beginning(plan: Plan) -> str:
+    """Say what is being started, and where it will be."""
+    many = f"{len(plan.top.regions)} regions" if len(plan.top.regions) > 1 else "one region"
+    first = plan.top.regions[0].url
+    return f"starting {many}; {f'control room at {_room(plan)}' if plan.demo else f'the first at {first}'}"
+
+
+def _room(plan: Plan) -> str:
+    return f"http://{plan.top.host}:{plan.top.port}"
+
+
 def _addresses(plan: Plan, ready_s: float, opened: bool) -> None:
     top = plan.top
-    room = f"http://{top.host}:{top.port}"
+    room = _room(plan)
     if plan.json:
         regions = {r.name: r.url for r in top.regions}
         words.as_json({"control": room if plan.demo else None, "regions": regions, "ready_s": round(ready_s, 1)})
