@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -200,12 +201,12 @@ def test_an_import_that_was_stopped_goes_on_and_counts_nothing_twice(tmp_path: P
         url = rig.top.region("us-east").url
         until(lambda: call(rig, "us-east", "GET", "/v1/trending", bearer=key).status == 200)
         with pytest.raises(Stopped):
-            asyncio.run(importing.run(load, url, key, note, stop))
+            asyncio.run(importing.run(load, [url], key, note, stop))
         half = note.read_text()
-        result = asyncio.run(importing.run(load, url, key, note, lambda *_: None))
+        result = asyncio.run(importing.run(load, [url], key, note, lambda *_: None))
         assert 0 < result["sent"] < n + n // 5 and result["verdicts"] == {"allow": 40}
         note.write_text(half)  # as if the note of the second run were lost: all of that is sent again
-        asyncio.run(importing.run(load, url, key, note, lambda *_: None))
+        asyncio.run(importing.run(load, [url], key, note, lambda *_: None))
 
         def seen() -> tuple[int, int]:
             found = [call(rig, "us-east", "GET", f"/v1/items/item-{i}", bearer=key).json for i in range(40)]
@@ -216,13 +217,55 @@ def test_an_import_that_was_stopped_goes_on_and_counts_nothing_twice(tmp_path: P
         pairs = {(k % 50, k % 40) for k in range(0, n, 5)}
         assert seen() == (n, len(pairs))
         with pytest.raises(Refused):
-            asyncio.run(importing.run(load, url, "hfk_00000000_00", tmp_path / "other.json", lambda *_: None))
+            asyncio.run(importing.run(load, [url], "hfk_00000000_00", tmp_path / "other.json", lambda *_: None))
+
+
+def command(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "holdfast.cli.main", "import", *words]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, cwd=cwd, check=False)
+
+
+def test_data_that_changed_since_is_sent_or_refused_and_never_lost(tmp_path: Path) -> None:
+    path = folder(tmp_path, items__csv="item,caption\nsong-1,One\nsong-2,Two\n", events__csv=EVENTS)
+    events, note = path / "events.csv", tmp_path / "note.json"
+    with running(tmp_path / "home", {"us-east": "US"}) as rig:
+        key = apikeys.make(rig.home, "shop", ("items", "events", "feed"), own=True)
+        until(lambda: call(rig, "us-east", "GET", "/v1/trending", bearer=key).status == 200)
+
+        def bring() -> subprocess.CompletedProcess[str]:
+            words = ("csv", str(path), "--key", key, "--dir", str(rig.home.root), "--note", str(note), "--json")
+            return command(tmp_path, *words)
+
+        def song(n: int) -> dict[str, Any]:
+            return call(rig, "us-east", "GET", f"/v1/items/song-{n}", bearer=key).json
+
+        first = bring()
+        assert first.returncode == 0 and json.loads(first.stdout)["sent"] == 3, first.stderr
+        (path / "items.csv").write_text("item,caption\nsong-1,Une\nsong-2,Two\n")
+        assert json.loads(bring().stdout)["sent"] == 0
+        until(lambda: (song(1)["caption"], song(1)["views"], song(2)["views"]) == ("Une", 1, 1))
+
+        head, *lines = EVENTS.splitlines()
+        events.write_text("\n".join([head, "cleo,song-1,1640000000,long,", *lines]) + "\n")
+        before = note.read_text()
+        refused = bring()
+        assert refused.returncode == 2 and "no longer begins with the 2 events" in refused.stderr, refused.stderr
+        assert "a file of its own" in refused.stderr and note.read_text() == before
+        events.write_text(EVENTS.replace("9000", "100"))
+        assert bring().returncode == 2, "a row was edited"
+
+        state = json.loads(before)  # stopped while the second row was on its way
+        note.write_text(json.dumps({**state, "deeds": 1}))
+        events.write_text("\n".join([head, lines[0], "cleo,song-1,1650000050,long,", lines[1]]) + "\n")
+        assert bring().returncode == 2, "its number may be used"
+        events.write_text(EVENTS + "cleo,song-1,1650000200,long,\n")
+        assert json.loads(bring().stdout)["sent"] == 3
+        until(lambda: (song(1)["views"], song(2)["views"]) == (2, 1))
 
 
 def test_the_command_line_says_what_is_wrong_and_what_would_come(tmp_path: Path) -> None:
     def holdfast(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "holdfast.cli.main", "import", *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+        return command(tmp_path, *words)
 
     path = folder(tmp_path, events__csv=EVENTS) / "events.csv"
     told = holdfast("csv", str(path), "--dry-run", "--json")
@@ -232,3 +275,14 @@ def test_the_command_line_says_what_is_wrong_and_what_would_come(tmp_path: Path)
     (tmp_path / "bad.csv").write_text("viewer,item,time\na,b,never\n")
     bad = holdfast("csv", str(tmp_path / "bad.csv"), "--dry-run")
     assert bad.returncode == 2 and "bad.csv, line 2: " in bad.stderr and bad.stdout == ""
+    homeless = holdfast("csv", str(path), "--key", "hfk_00000000_00")
+    assert homeless.returncode == 2 and "--dir DIR" in homeless.stderr and "--url URL" in homeless.stderr
+    nowhere = holdfast("csv", str(path), "--key", "hfk_00000000_00", "--url", "http://127.0.0.1:9")
+    assert nowhere.returncode == 4 and "" not in nowhere.stderr.splitlines(), nowhere.stderr
+    (tmp_path / "events.csv").write_text("viewer,item,time\nanna,song-1,1650000000\n")
+    assert "1 item is named by events only: it comes" in holdfast("csv", str(path), "--dry-run").stdout
+    now = int(time.time())
+    (tmp_path / "events.csv").write_text(f"viewer,item,time\nanna,song-1,{now - 60}\n")
+    (tmp_path / "items.csv").write_text("item\nsong-1\n")
+    plain = holdfast("csv", str(tmp_path), "--dry-run")
+    assert plain.returncode == 0 and "notes" not in plain.stdout

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from holdfast.drills.importing_records import Load
 
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="print one JSON object as the last line")]
-URL = "http://127.0.0.1:8401"  # the first region of `holdfast up`
+Dir = Annotated[Path, Parameter(name="--dir", help="where this installation lives")]
+DIR = Path("holdfast-data")
 
 
 def bring(
-    kind: Literal["kuairand", "movielens", "csv", "parquet", "gorse"], path: Path, *, key: str = "", url: str = URL,
-    map: str = "", lenient: bool = False, limit: int | None = None, note: Path | None = None, dry_run: bool = False,
-    json: Json = False,
+    kind: Literal["kuairand", "movielens", "csv", "parquet", "gorse"], path: Path, *, key: str = "", dir: Dir = DIR,
+    url: str = "", map: str = "", lenient: bool = False, limit: int | None = None, note: Path | None = None,
+    dry_run: bool = False, json: Json = False,
 ) -> None:  # fmt: skip
     """Bring a data set into a running platform, by a team's API key; an import that was stopped goes on.
 
@@ -28,7 +29,7 @@ def bring(
     key
         a team's API key with scopes `items` and `events`.
     url
-        any region of the platform.
+        any region of a platform (default: the regions of this installation).
     map
         what Gorse's feedback types mean, as `star=like,read=view`.
     lenient
@@ -49,18 +50,34 @@ def bring(
     if limit is not None:
         load.deeds = load.deeds[:limit]
     if dry_run:
-        words.show({"dry_run": True, **importing.about(load)}, json, title="would be imported")
+        _show({"dry_run": True, **importing.about(load)}, json, "would be imported")
         return
     if not key:
         raise Refused("an import needs a team's key", field="key", hint="holdfast keys api make NAME items events feed")
+    urls = [url] if url else _regions(dir)
     for line in importing.about(load)["notes"]:
         words.err.print(line, markup=False)
-    where = note or importing.note_for(kind, path, url, key)
-    result = asyncio.run(_with_bar(load, url, key, where))
-    words.show({**result, "note": str(where)}, json, title="imported")
+    where = note or importing.note_for(kind, path, urls[0], key)
+    result = asyncio.run(_with_bar(load, urls, key, where))
+    _show({**result, "note": str(where)}, json, "imported")
 
 
-async def _with_bar(load: "Load", url: str, key: str, note: Path) -> dict[str, Any]:
+def _regions(root: Path) -> list[str]:
+    from holdfast.adapters.home import Home
+
+    home = Home(root.resolve())
+    if not home.topology_file.exists():
+        raise Refused(f"no Holdfast lives in {home.root}", field="dir", hint="say --dir DIR, or a region's --url URL")
+    return [region.url for region in home.load().regions]
+
+
+def _show(result: dict[str, Any], json: bool, title: str) -> None:
+    from holdfast.cli import words
+
+    words.show(result if json else {k: v for k, v in result.items() if v not in ([], {})}, json, title=title)
+
+
+async def _with_bar(load: "Load", urls: list[str], key: str, note: Path) -> dict[str, Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     from holdfast.cli import words
@@ -72,11 +89,15 @@ async def _with_bar(load: "Load", url: str, key: str, note: Path) -> dict[str, A
 
     def progress(what: str, done: int, of: int) -> None:
         if what not in tasks:
+            bar.start()  # not before there is something to show: it ends with an empty line
             tasks[what] = bar.add_task(what, total=of)
         bar.update(tasks[what], completed=done)
 
-    with bar:
-        return await importing.run(load, url, key, note, progress)
+    try:
+        return await importing.run(load, urls, key, note, progress)
+    finally:
+        if tasks:
+            bar.stop()
 
 
 def read_map(text: str) -> dict[str, str]:

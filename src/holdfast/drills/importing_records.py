@@ -56,6 +56,11 @@ class Fit:
         return self.begin + round((stamp - self.first) * self.scale)
 
 
+def counted(n: int, one: str, many: str) -> str:
+    """`1 item is` or `2 items are`."""
+    return f"{n} {one if n == 1 else many}"
+
+
 def fault(name: str, line: int, what: str, hint: str = "") -> Refused:
     """The refusal of a data set, naming file and line."""
     return Refused(f"{name}, line {line}: {what}", field="path", hint=hint)
@@ -104,11 +109,13 @@ def finish(items: Iterable[dict[str, Any]], deeds: list[Deed], notes: list[str],
     moved = [deed._replace(viewer=viewers[deed.viewer]) for deed in moved]
     changed = sum(new != text for text, new in renamed.items())
     if changed:
-        notes.append(f"{changed} item names hold other than letters, digits, `_.-`: each is now x- and a hash")
+        told = counted(changed, "item name holds", "item names hold")
+        notes.append(f"{told} other than letters, digits, `_.-`: each is now x- and a hash")
     if strange := sum(new != text for text, new in viewers.items()):
-        notes.append(f"{strange} viewer names likewise")
+        notes.append(counted(strange, "viewer name likewise", "viewer names likewise"))
     if absent:
-        notes.append(f"{len(absent)} items are named by events only: they come without caption and tags")
+        notes.append(counted(len(absent), "item is named by events only: it comes without caption and tags",
+                             "items are named by events only: they come without caption and tags"))  # fmt: skip
     moved.sort(key=lambda deed: deed.stamp)
     return Load(listed, moved, notes)
 

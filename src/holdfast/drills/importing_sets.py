@@ -19,7 +19,7 @@ from typing import Any
 
 from holdfast.adapters import kuairand
 from holdfast.core.errors import Refused
-from holdfast.drills.importing_records import KINDS, STAYED_MS, Deed, Load, fault, finish
+from holdfast.drills.importing_records import KINDS, STAYED_MS, Deed, Load, counted, fault, finish
 from holdfast.drills.importing_tables import Row, item_of, millis, opened, rows, stamp_of
 
 STEP_US = 60 * 1_000_000  # between two views that have an order but no time
@@ -185,7 +185,7 @@ def _gorse_items(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
         tags = [*row.get("categories", "").split("|"), *_labels(path, line, row.get("labels", ""))]
         yield item_of(item, tags, caption=row.get("description", row.get("comment", "")))
     if hidden:
-        notes.append(f"{hidden} hidden items are left out")
+        notes.append(f"{counted(hidden, 'hidden item is', 'hidden items are')} left out")
 
 
 def _labels(path: Path, line: int, text: str) -> list[str]:
@@ -227,7 +227,7 @@ def _gorse_feedback(path: Path, types: dict[str, str], notes: list[str]) -> list
             stamp = deeds[-1].stamp + 1 if deeds else 0
         deeds.append(Deed(stamp, row["user_id"], row["item_id"], kind))
     if undated:
-        notes.append(f"{undated} rows of {path.name} have no time: each follows the row above it")
+        notes.append(f"{counted(undated, 'row', 'rows')} of {path.name} without a time: each follows the row above it")
     return deeds
 
 

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from holdfast.client.names import own_name
 from holdfast.core.errors import Refused
-from holdfast.drills.importing_records import KINDS, Deed, Load, fault, finish
+from holdfast.drills.importing_records import KINDS, Deed, Load, counted, fault, finish
 
 SUFFIXES = (".csv", ".tsv", ".csv.xz", ".csv.gz", ".tsv.xz", ".tsv.gz", ".parquet")
 ITEM_COLUMNS = ("item", "creator", "caption", "tags", "duration_ms", "url")
@@ -168,7 +168,7 @@ def _items(path: Path, lenient: bool, notes: list[str]) -> Iterator[dict[str, An
                 raise fault(path.name, line, str(e), "--lenient leaves such rows out") from e
             left_out += 1
     if left_out:
-        notes.append(f"{left_out} rows of {path.name} could not be read or stood there twice")
+        notes.append(f"{counted(left_out, 'row', 'rows')} of {path.name} could not be read or stood there twice")
 
 
 def _deeds(path: Path, lenient: bool, notes: list[str]) -> list[Deed]:
@@ -190,7 +190,7 @@ def _deeds(path: Path, lenient: bool, notes: list[str]) -> list[Deed]:
                 raise fault(path.name, line, str(e), "--lenient sorts, and leaves out what cannot be used") from e
             left_out += 1
     if left_out:
-        notes.append(f"{left_out} rows of {path.name} could not be read or stood there twice")
+        notes.append(f"{counted(left_out, 'row', 'rows')} of {path.name} could not be read or stood there twice")
     return found
 
 
