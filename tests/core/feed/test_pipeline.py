@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rig import Stage, items
 
 from holdfast.core.feed.ladder import Rung
-from holdfast.core.feed.shapes import ContextEvent
+from holdfast.core.feed.shapes import ContextEvent, FeedRequest
+from holdfast.core.feed.viewer import history
 
 
 def test_unknown_unruled_and_removed_are_not_shown():
@@ -146,3 +147,16 @@ def test_new_videos_get_their_place():
     stage.now += 3600 * 10**6  # a quiet hour later, so that one debut is a large part of what is seen
     stage.publish("newcomer", tags=["theme-3"])
     assert items(stage.ask(n=10))[3] == "newcomer"
+
+
+def test_who_likes_a_video_and_swipes_on_at_once_likes_it():
+    stage = Stage(12)
+    liked = stage.like("v", "clip-1")
+    stage.view("v", "clip-1", dwell_ms=400)
+    stage.view("v", "clip-2", dwell_ms=400)
+    past = history(stage.world.profiles["v"], FeedRequest(), stage.world.catalogue, stage.now)
+    assert past.actions == ("like", "view") and past.weights[0] > 0 > past.weights[1]
+    assert past.stamps[0] > liked.stamp
+    stage.hide("v", "clip-1")  # a word after it still counts
+    past = history(stage.world.profiles["v"], FeedRequest(), stage.world.catalogue, stage.now)
+    assert past.actions[-1] == "hide" and past.weights[-1] < 0

@@ -6,6 +6,8 @@
 export const CONTEXT_MAX = 50 // events carried in a request; see the design's section on the feed
 const FADE = 0.94 // per event: the fiftieth weighs a twentieth of the newest
 const WORTH = { like: 3, share: 3, follow: 2, comment: 2, skip: -1.2, hide: -5, unlike: -3 }
+const QUICK_SHARE = 0.35 // swiped away before this share of it was watched: a skip
+const QUICK_MS = 2500
 const FAVOUR = 0.4 // a like of a video that shares half its themes
 const SAME_THEME_PRICE = 0.6 // per neighbour of the same theme among the last two: variety, but taste wins
 
@@ -16,12 +18,20 @@ export function worth(event) {
   return share - 0.33
 }
 
+/** Whether to swipe `item` away after `dwell_ms` is to skip it; what is liked has been answered, however short the look. */
+export function skips(item, dwell_ms) {
+  return !item.liked && dwell_ms < Math.min(QUICK_MS, QUICK_SHARE * (item.duration_ms || 7000))
+}
+
 /** Weights of themes from `events` [{action, dwell_ms, duration_ms, tags}], newest last. */
 export function weights(events) {
   const out = {}
+  const liked = new Set(events.filter((e) => e.action === 'like').map((e) => e.item))
   let fade = 1
   for (const event of [...events].reverse()) {
-    for (const tag of event.tags ?? []) out[tag] = (out[tag] ?? 0) + (fade * worth(event)) / event.tags.length
+    const least = event.action === 'view' && liked.has(event.item) ? 0 : -Infinity // a short look takes no like back
+    const said = Math.max(least, worth(event))
+    for (const tag of event.tags ?? []) out[tag] = (out[tag] ?? 0) + (fade * said) / event.tags.length
     fade *= FADE
   }
   return out

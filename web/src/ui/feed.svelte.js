@@ -3,7 +3,7 @@
 // Two verbs. `refill` adds to the end. `turn` replaces everything after the next video, so that a like (or a region
 // that fell silent) changes what comes at once, while the video under the finger never jumps.
 
-import { blend } from '../lib/taste.js'
+import { blend, skips } from '../lib/taste.js'
 import { banned, FOR_YOU } from '../lib/wishes.js'
 
 const AHEAD_MIN = 4 // fewer than this many left: ask for more
@@ -13,8 +13,6 @@ const NEXT_READY = 2 // how many videos ahead are laid in before anything else
 const STOCK = 18 // unseen videos to hold against the dark: about two minutes of swiping
 const STOCK_THRIFTY = 4 // when the viewer asked the browser to save data
 const SHELF_EVERY_MS = 60_000
-const QUICK_SHARE = 0.35 // swiped away before this share of it was watched: a skip
-const QUICK_MS = 2500
 const VIEW_MIN_MS = 300 // less is a finger passing by
 
 const whole = (_slate, items) => items
@@ -153,7 +151,7 @@ export class Feed {
     if (!item || dwell_ms < VIEW_MIN_MS) return
     const slate = item.slate || undefined
     this.client.say('view', item, { dwell_ms, duration_ms: item.duration_ms || 0, slate, pos: Math.min(this.index, 500) })
-    if (forward && dwell_ms < Math.min(QUICK_MS, QUICK_SHARE * (item.duration_ms || 7000))) this.client.say('skip', item, { slate })
+    if (forward && skips(item, dwell_ms)) this.client.say('skip', item, { slate })
   }
 
   /** Change what is known of `item` wherever it stands in the queue. */

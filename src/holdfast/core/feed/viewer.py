@@ -170,6 +170,7 @@ def history(profile: Profile, ask: FeedRequest, catalogue: Catalogue, now_us: in
     """Join the region's and the device's memory of a viewer; the newest CONTEXT_MAX videos count.
 
     Several acts on one video are one: the strongest liking, unless it was hidden or skipped later than liked.
+    A short look (a glance) takes back no word: who likes a video and swipes on at once likes it.
     """
     acts = profile.events  # in order
     if ask.context:
@@ -189,7 +190,8 @@ def history(profile: Profile, ask: FeedRequest, catalogue: Catalogue, now_us: in
         held = joined.pop(row, None)
         if held is not None:
             watched = max(watched, held[2])
-            if 0 <= weight < held[0]:
+            said = action == "view" and held[1] != "view"  # a look, after a word
+            if weight < held[0] and (weight >= 0 or said):
                 weight, action = held[0], held[1]
         joined[row] = (weight, action, watched, act.stamp)
     if not joined:
