@@ -1,6 +1,7 @@
 // The pure parts: clock, health, router, outbox, taste, words. No sockets, no clock, no chance.
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 
 import { again } from '../../web/src/lib/again.js'
@@ -12,8 +13,8 @@ import { Person } from '../../web/src/lib/person.js'
 import { Hedges, fence, foreign, fullJitter, permitted } from '../../web/src/lib/router.js'
 import { link, shownOf } from '../../web/src/lib/shared.js'
 import { Store, memory } from '../../web/src/lib/store.js'
-import { blend, deviceOrder, rerank, shares, weights } from '../../web/src/lib/taste.js'
-import { badge, count, debutOf, span } from '../../web/src/lib/words.js'
+import { blend, deviceOrder, rerank, shares, skips, weights } from '../../web/src/lib/taste.js'
+import { badge, count, debutOf, foundOf, meaningOf, NEXT, noTaste, span } from '../../web/src/lib/words.js'
 
 const REGIONS = [
   { name: 'us-east', jurisdiction: 'US' }, { name: 'us-west', jurisdiction: 'US' }, { name: 'eu-west', jurisdiction: 'EU' },
@@ -137,6 +138,36 @@ test('likes pull, skips push, and the newest weigh most', () => {
   const older = weights([seen('moss', 'like'), ...Array(40).fill(seen('tide', 'view', { dwell_ms: 3000 }))])
   assert.ok(older.moss < 0.5)
   assert.equal(shares(taste).reduce((s, t) => s + t.weight, 0).toFixed(6), '1.000000')
+})
+
+test('who likes a video and swipes on at once likes it', () => {
+  assert.ok(skips({ duration_ms: 6000 }, 900) && !skips({ duration_ms: 6000 }, 2400))
+  assert.ok(!skips({ duration_ms: 6000, liked: true }, 900))
+  const liked = weights([seen('moss', 'like')])
+  const left = weights([seen('moss', 'like'), seen('moss', 'view', { dwell_ms: 400 })])
+  assert.ok(left.moss > 0.9 * liked.moss, 'a short look takes no like back')
+  assert.ok(weights([seen('moss', 'view', { dwell_ms: 400 })]).moss < 0, 'and without a like it says no')
+  assert.ok(weights([seen('moss', 'like'), seen('moss', 'hide')]).moss < 0, 'a word after it still counts')
+})
+
+test('a stranger is not told that anything was chosen for them', () => {
+  const why = (...features) => ({ source: 'linear', features: features.map((name) => ({ name, value: 0.2 })) })
+  const stranger = { rung: 'LINEAR', feed: 'for_you', stranger: true }
+  for (const said of [meaningOf(stranger).is, foundOf(why('new'), stranger)]) {
+    assert.match(said, /^Showing what people here like/)
+    assert.doesNotMatch(said, /[Cc]hosen for you|you watched/)
+  }
+  const known = { ...stranger, stranger: false }
+  assert.match(foundOf(why(NEXT), known), /watch together.*videos that you watched/)
+  assert.equal(foundOf(why('new'), known), '', 'what weighed nothing is not named')
+  assert.equal(foundOf({ source: 'trending' }, { rung: 'REGIONAL' }), 'Showing what people here like.')
+  const words = readFileSync(new URL('../../src/holdfast/core/feed/why.py', import.meta.url), 'utf8')
+  assert.ok(words.includes(`"next": "${NEXT}"`), 'a region calls it so')
+  const me = new Person(new Store(memory()), 'US')
+  assert.ok(me.stranger)
+  me.record('like', { item: 'a', tags: [] }, { on: true }, 1, 1)
+  assert.ok(!me.stranger)
+  assert.notEqual(noTaste(true), noTaste(false))
 })
 
 test('the device shows unseen first by taste, then what was seen longest ago', () => {

@@ -44,3 +44,12 @@ test('white on the phone\'s own dark plates meets AA', () => {
     assert.ok(contrast(text, plate) >= AA)
   }
 })
+
+test('the names of the feeds meet AA over a white video', () => {
+  const alpha = (file, found) => parseInt(readFileSync(new URL(`../../web/src/ui/${file}`, import.meta.url), 'utf8').match(found)[1], 16) / 255
+  const over = (above, share, below) => Math.round(above * share + below * (1 - share))
+  const grey = (v) => `#${v.toString(16).padStart(2, '0').repeat(3)}`
+  const ground = over(0, alpha('Phone.svelte', /--veil: #000000(..);/), 255)
+  const text = over(255, alpha('Tabs.svelte', /color: #ffffff(..);/), ground)
+  assert.ok(contrast(grey(text), grey(ground)) >= AA)
+})

@@ -154,7 +154,7 @@ export class Client {
       const open = items.filter((i) => !banned(i, me.told)) // said a moment ago, and this region has not folded it yet
       const shaped = !UNSHAPED.includes(slate.rung) || ['plain', 'following'].includes(slate.feed)
       const order = shaped ? open : rerank(open, me.taste())
-      return { ...slate, feed: slate.feed ?? 'for_you', items: order.map((i) => mark(me, i, slate)), via: 'own' }
+      return { ...slate, feed: slate.feed ?? 'for_you', stranger: me.stranger, items: order.map((i) => mark(me, i, slate)), via: 'own' }
     }
     const out = new Set(exclude)
     const kept = slate.items.filter((i) => !out.has(i.item))

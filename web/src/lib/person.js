@@ -64,6 +64,11 @@ export class Person {
     return lean(weights(this.context), this.told)
   }
 
+  /** Whether nothing is known of this viewer: nothing done, nothing said. */
+  get stranger() {
+    return !this.context.length && !this.following.length && !Object.keys(this.told).length
+  }
+
   /** Say more, less or never of a theme or creator (`learned` takes it back). */
   tell(about, name, say, stamp) {
     outbox.add(this.box, { kind: 'interest', about, name, say }, stamp)

@@ -35,8 +35,41 @@ export const PLAIN = {
   not: [],
 }
 
-/** What a slate means to a person. */
-export const meaningOf = (slate) => (slate.feed === 'plain' && slate.rung === 'REGIONAL' ? PLAIN : MEANING[slate.rung])
+const NOT_YET = 'Showing what people here like. Watch a few, and it follows you.'
+const SHAPED = ['STALE', 'LINEAR'] // rungs whose words say that it was chosen for the viewer
+
+/** What a slate means to a person; one for a `stranger`, of whom nothing is known yet, was not chosen for them. */
+export function meaningOf({ rung, feed, stranger }) {
+  if (feed === 'plain' && rung === 'REGIONAL') return PLAIN
+  return stranger && SHAPED.includes(rung) ? { ...MEANING[rung], is: NOT_YET } : MEANING[rung]
+}
+
+// where a video was found, by the name of the source; a source without a line of its own has said all in the sentence
+const FOUND = {
+  following: 'Found among the videos of those you follow.',
+  linear: 'Found among what others watched after videos that you watched.',
+  retrieved: 'Found by the model, from the order of what you watched.',
+  trending: 'Found among what people here like now.',
+  debut: 'Found among what is new here.',
+  told: 'Found because of what you said in My interests.',
+}
+export const NEXT = 'others who watched the same went on to it' // a region's words for that part of the score
+const BELOW = ['REGIONAL', 'SHELF', 'DEVICE'] // there, what the rung is says where it was found
+
+/**
+ * Below the sentence of a video's `why`: what its `slate`'s rung is, and where the video was found. What others watch
+ * together is named only where it weighed something: LINEAR offers its list to a stranger, too.
+ */
+export function foundOf({ source, features }, slate) {
+  const { is } = meaningOf(slate)
+  if (slate.stranger && ['linear', 'retrieved'].includes(source)) return slate.rung === 'FULL' ? `${is} Found by the model.` : is
+  if (source === 'linear' && !(features ?? []).some((f) => f.name === NEXT && f.value > 0)) return ''
+  return `${is} ${BELOW.includes(slate.rung) && source === 'trending' ? '' : FOUND[source] ?? ''}`.trim()
+}
+
+/** In place of interests when there are none to show: `acted` is whether the viewer has watched or liked anything. */
+export const noTaste = (acted) =>
+  acted ? 'Nothing stands out yet. Likes of one theme show soonest.' : 'Nothing yet. Watch a few to the end, or like one.'
 
 export function clockTime(ms) {
   return new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false })

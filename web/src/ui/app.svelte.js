@@ -32,6 +32,7 @@ export class App {
   events = $state.raw([])
   waiting = $state.raw({ waiting: 0, acked: 0, refused: 0 })
   taste = $state.raw([])
+  acted = $state(false) // has watched or liked anything
   sheet = $state(null) // rung | why | comments | upload | videos | interests | topics | null
   muted = $state(true)
   paused = $state(false)
@@ -180,7 +181,7 @@ export class App {
   #heard(what, data) {
     if (what === 'route') this.#routed(data)
     if (what === 'outbox') this.waiting = data
-    if (what === 'taste') this.taste = shares(data)
+    if (what === 'taste') this.#tastes(shares(data))
     if (what === 'refused' && data) this.toast(`One thing you did was refused: ${data.message}`)
     if (what === 'beat') this.#beaten(data)
   }
@@ -215,7 +216,12 @@ export class App {
 
   #tasted() {
     const said = this.feed.slate?.taste ?? []
-    this.taste = said.length || this.feed.which.feed === 'plain' ? said : shares(this.client.me.taste())
+    this.#tastes(said.length || this.feed.which.feed === 'plain' ? said : shares(this.client.me.taste()))
+  }
+
+  #tastes(taste) {
+    this.taste = taste
+    this.acted = this.client.me.context.length > 0
   }
 
   #controlled(what, data) {
