@@ -17,9 +17,9 @@ STYLES = {  # arm → colour, dash, width, the words at its end
     "popular_24h": ("#8A5A00", "-.", 1.2, "popular, 24 h"),
 }  # fmt: skip
 PANELS = (
+    ("retrieval_hit_at_20", "Next long view among the network's 20 of all"),
     ("log_loss", "Log loss of long views (lower is better)"),
     ("auc", "AUC of long views"),
-    ("linear_hit_at_20", "Next long view among LINEAR's 20 of all"),
 )
 TITLE = "One model, released online, hourly and daily"
 SIZE_IN = (4.4, 7.2)
@@ -75,7 +75,7 @@ def _panel(axis: Any, curve: list[dict[str, Any]], measure: str, title: str) -> 
             x, y = zip(*points, strict=True)
             axis.plot(x, y, color=colour, linestyle=dash, linewidth=width)
             ends.append((y[-1], arm))
-    axis.set_xlim(-0.5, len(curve) * 1.24)
+    axis.set_xlim(-0.5, len(curve) * 1.3)
     low, high = axis.get_ylim()
     at = -float("inf")
     for y, arm in sorted(ends):
