@@ -23,6 +23,8 @@ from holdfast.core.errors import Degraded
 from holdfast.core.log.continuity import Key, Link, check_next
 from holdfast.core.log.ranges import normal
 from holdfast.core.topology import Region, Topology, resolve
+from holdfast.region.keeper_salvage import Salvage
+from holdfast.region.keeper_store import Copy
 from holdfast.region.supervisor import Supervisor
 
 P = Class.PERSONAL
@@ -202,35 +204,36 @@ def test_blocks_that_no_record_knows_come_back_too(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_crash_at_any_moment_of_salvage_loses_nothing(tmp_path: Path) -> None:
+def test_a_crash_at_any_moment_of_salvage_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before the first block is put back, and after one, two, … more of them; the log server too, in between."""
+    put_back, stop_after = Salvage.put_back, [0]
+
     async def run() -> None:
+        reached = asyncio.Event()
+
+        async def stops(salvage: Salvage, copy: Copy, rows: dict[int, bytes]) -> None:
+            await put_back(salvage, copy, dict(sorted(rows.items())[: stop_after[0]]))
+            reached.set()
+            await asyncio.Event().wait()  # here the power goes
+
         async with World(tmp_path, eu_west="EU") as w:
             key, before, damaged = await wounded(w, 24)
             blk = folder(w, key) / "msgs" / "1.blk"
             w.start_nats(EU)
-            keeper = await w.start_keeper(EU, ready=False)
-            await w.until(lambda: not blk.exists(), 20, "the stream begins anew: nothing is left in the server's files")
-            assert keeper.store.copies[key].missing
-            await w.kill_keeper(EU)
-            in_between = 0
-            for steps in range(1, 400):  # then a little later each time, until it gets through
+            monkeypatch.setattr(Salvage, "put_back", stops)
+            for put in range(6):
+                stop_after[0] = put
                 keeper = await w.start_keeper(EU, ready=False)
-                await w.until(lambda k=keeper: hasattr(k, "store") and key in k.store.copies, 20, "recovery")
-                for _ in range(steps):
-                    await asyncio.sleep(0.0002)
-                    if keeper.store.copies[key].missing:
-                        break
-                for _ in range(steps % 7):
-                    await asyncio.sleep(0)
-                in_between += bool(keeper.store.copies[key].missing)
-                if in_between == 7 or keeper.ready.is_set():
-                    break
+                await w.until(reached.is_set, 60, f"{put} blocks are put back")
+                assert keeper.store.copies[key].missing, "the rest lies only in the copies"
+                assert put or not blk.exists(), "the stream begins anew: nothing is left in the server's files"
                 await w.kill_keeper(EU)
-                if steps % 5 == 0:
+                reached.clear()
+                if put % 2:
                     w.kill_nats(EU)
                     w.start_nats(EU)
-            await w.until(w.keepers[EU][0].ready.is_set, 20, "ready")
-            assert in_between >= 3
+            monkeypatch.setattr(Salvage, "put_back", put_back)
+            await w.start_keeper(EU)
             await whole_but(w, key, before, damaged, "crashes")
 
     asyncio.run(run())
