@@ -21,6 +21,7 @@ from holdfast.core.feed.ladder import Rung
 from holdfast.core.topology import Region, Topology, resolve
 from holdfast.model import pace
 from holdfast.model.examples import Unit
+from holdfast.model.sizes import FullModel, NetworkShape, RankerShape, Size, leaves, planted, shapes
 from holdfast.region import learner, learner_network
 from holdfast.region.learner import Learner
 
@@ -198,3 +199,21 @@ def test_a_killed_learner_trains_on_what_came_after_its_checkpoint(worse: Learne
 
     asyncio.run(play())
     assert trainer.loaded == b"run" and trainer.offered == [True, True, False, False]
+
+
+def test_a_network_of_no_numbers_is_refused_and_learning_begins_again(worse: Learner, monkeypatch) -> None:
+    """Beside a network that serves, too; and what is broken once would be refused for ever if it went on."""
+    network, serving = worse.network, SimpleNamespace(release="b" * 64)
+    size = Size(NetworkShape(16, 1, 1, 4, 32, 32, 32), RankerShape(width=16))
+    tree = shapes(size)
+    model = FullModel(planted(tree, [np.full(shape, np.nan, np.float32) for shape in leaves(tree)]), size, 5)
+    network.line.serving = serving.release
+    network._trainer = SimpleNamespace(trained=5, model=lambda: model)
+    network.lessons.incumbent = SimpleNamespace(release="a" * 64)  # type: ignore[assignment]
+
+    async def full_of(sha: str) -> SimpleNamespace:
+        return serving
+
+    monkeypatch.setattr(network, "_full_of", full_of)
+    assert asyncio.run(network._candidate()) == []
+    assert network._trainer is None and network._off_until_s <= time.monotonic()

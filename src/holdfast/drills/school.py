@@ -16,7 +16,7 @@ from holdfast.core.feed.sources import Stocks
 from holdfast.core.feed.viewer import Budget, Query
 from holdfast.drills.jurisdiction import Jurisdiction, Site
 from holdfast.model import gate, release
-from holdfast.model.evaluate import Example, area, ask, ask_network
+from holdfast.model.evaluate import Example, ask_network
 from holdfast.model.examples import Examples, Unit
 from holdfast.model.full import LIVE, Full, FullModel, Size
 from holdfast.model.linear import Linear
@@ -26,7 +26,6 @@ from holdfast.model.signals import digest
 from holdfast.region.node_networks import Model, Networks, predictors, served_by
 
 HERE = "here"
-JUDGED_MAX = 256
 UNITS_FIRST = 64
 TAUGHT_KEPT = 4096  # newest examples
 
@@ -125,20 +124,13 @@ class School(Jurisdiction):
     def judge(self, model: FullModel) -> gate.Judgement:
         """Ask a candidate and its rivals about the newest slates held out."""
         assert self.linear is not None and isinstance(self.linear.predict, Linear)
-        linear, serving = self.linear.predict, self.networks.serving
-        slates = self.held_out()
-        areas: list[float] = []
-        rivals: dict[str, list[float]] = {}
-        if model.finite():
-            areas = self.areas(self._bound(release.rounded(model)), slates)
-            rivals = {"popularity": [area(e.heat, e) for e in slates], "LINEAR": [ask(linear, e) for e in slates]}
-            if serving is not None:
-                rivals["incumbent"] = self.areas(serving, slates)
-        return gate.judge_network(model.finite(), areas, rivals, first=serving is None)
+        asked = [self._bound(release.rounded(model)) if model.finite() else None, self.networks.serving]
+        candidate, incumbent = (m.predict if m and isinstance(m.predict, Full) else None for m in asked)
+        return gate.judge_networks(candidate, incumbent, self.linear.predict, self.held_out())[0]
 
     def held_out(self) -> list[Example]:
         """The newest slates kept aside that tell."""
-        return [e for e in self.examples.judged if e.telling and e.fixed is not None][-JUDGED_MAX:]
+        return gate.for_networks(self.examples.judged)
 
     def areas(self, network: Model, slates: list[Example]) -> list[float]:
         """Return the area of a network on each slate."""

@@ -7,13 +7,14 @@ and no better by the other, against the incumbent or against plain popularity. O
 incumbent goes out even so: what it would be refused for serves meanwhile, only older.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from holdfast.model.evaluate import Log, Paired, area, ask, ask_over_all, hit, paired
+from holdfast.model.evaluate import Example, Judges, Log, Paired, area, ask, ask_network, ask_over_all, hit, paired
 from holdfast.model.linear import Linear, LinearModel
 
 EXAMPLES_MIN = 30  # fewer slates than these decide nothing about quality
+NETWORK_ASKED = 256  # newest held-out slates that a network is asked about
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,28 @@ def judge(model: LinearModel, candidate: Linear, incumbent: Linear | None, log: 
         if not better and (_surely_worse(within, over_all) or _surely_worse(over_all, within)):
             return Judgement(False, f"refused: {told[-1]}, on {within.n} held-out slates", figures)
     return Judgement(True, f"released: {'; '.join(told)}; on {len(areas)} held-out slates", figures)
+
+
+def for_networks(judged: Iterable[Example]) -> list[Example]:
+    """Return the newest held-out slates that tell, and that carry the signals they were served with."""
+    return [e for e in judged if e.telling and e.fixed is not None][-NETWORK_ASKED:]
+
+
+def judge_networks(
+    candidate: Judges | None, incumbent: Judges | None, linear: Linear, slates: list[Example]
+) -> tuple[Judgement, bool]:
+    """Judge a network beside the one that serves, LINEAR and popularity, all asked about the same slates.
+
+    `candidate`: None if it holds weights that are not numbers. Returns also whether the incumbent is surely behind
+    LINEAR and should be taken back.
+    """
+    if candidate is None:
+        return judge_network(False, [], {}, first=incumbent is None), False
+    rivals = {"popularity": [area(e.heat, e) for e in slates], "LINEAR": [ask(linear, e) for e in slates]}
+    if incumbent is not None:
+        rivals["incumbent"] = ask_network(incumbent, slates)
+    judgement = judge_network(True, ask_network(candidate, slates), rivals, first=incumbent is None)
+    return judgement, incumbent is not None and surely_behind(rivals["incumbent"], rivals["LINEAR"])
 
 
 def judge_network(finite: bool, areas: list[float], rivals: Mapping[str, list[float]], *, first: bool) -> Judgement:

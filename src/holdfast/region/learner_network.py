@@ -33,7 +33,6 @@ from holdfast.core.classes import Class
 from holdfast.core.entries import Entry, Release, Rollout
 from holdfast.core.errors import Broken, Degraded
 from holdfast.model import gate
-from holdfast.model.evaluate import area, ask, ask_network
 from holdfast.model.examples import Examples, Unit
 from holdfast.model.lessons import Lessons
 from holdfast.model.rollout import RUNG, SHARES_PPM, Line, Step, Trial
@@ -45,7 +44,6 @@ KEEP_EVERY_S = 15.0  # between checkpoints; a kill costs so much training again
 DECIDE_EVERY_S = 1.0
 UNITS_FIRST = 64  # examples before anything is trained
 PAST_KEPT = 4096  # as model.online.PAST
-JUDGED_MAX = 256  # newest held-out slates that a candidate is asked about
 WHOLE_EVERY = 10  # releases that build upon one whole one
 AGAIN_S = 300.0  # after a failure of JAX
 COMPILING = "from holdfast.model import online; online.prepare()"
@@ -225,11 +223,13 @@ class LearnerNetwork:
         if linear is None:
             return []
         learned_to = self.examples.learned_to
-        data, full, judgement, rivals = await asyncio.to_thread(self._judge, incumbent, linear)
-        if incumbent is not None and gate.surely_behind(rivals["incumbent"], rivals["LINEAR"]):
+        data, full, judgement, incumbent_fails = await asyncio.to_thread(self._judge, incumbent, linear)
+        if full is None:  # it would stay so for ever: learning begins again from the release that serves
+            self._trainer = None
+        if incumbent_fails:
             why = "the release that serves is surely worse than LINEAR on held-out slates"
             return [_rollout(self.line.serving, Step("rollback", 0, why, judgement.figures))]
-        if not judgement.released:
+        if full is None or not judgement.released:
             log.warning("network held back by the gate", why=judgement.why)
             return []
         sha = await asyncio.to_thread(self._blobs.put, Class.PERSONAL, data)
@@ -246,25 +246,18 @@ class LearnerNetwork:
         }  # fmt: skip
         return [release, _rollout(sha, Step("canary", SHARES_PPM[0], judgement.why))]
 
-    def _judge(self, incumbent: Any, linear: Any) -> tuple[bytes, Any, gate.Judgement, dict[str, list[float]]]:
-        """In a thread: round the network as it will be served, and ask it and its rivals about the same slates."""
+    def _judge(self, incumbent: Any, linear: Any) -> tuple[bytes, Any, gate.Judgement, bool]:
+        """In a thread: round the network as it will be served, and judge it. The network is None if it is broken."""
         from holdfast.model import full as networks
         from holdfast.model import release
 
         model = release.rounded(self._trainer.model())
-        data = release.dump(model, self._base if self._since_base else None)
-        full = networks.Full(model, self.lessons.world.catalogue, linear, like=incumbent)
-        slates = [e for e in self.examples.judged if e.telling and e.fixed is not None][-JUDGED_MAX:]
-        areas: list[float] = []
-        rivals: dict[str, list[float]] = {}
+        full = None
         if model.finite():
+            full = networks.Full(model, self.lessons.world.catalogue, linear, like=incumbent)
             full.warm()
-            areas = ask_network(full, slates)
-            rivals["popularity"] = [area(e.heat, e) for e in slates]
-            rivals["LINEAR"] = [ask(linear, e) for e in slates]
-            if incumbent is not None:
-                rivals["incumbent"] = ask_network(incumbent, slates)
-        return data, full, gate.judge_network(model.finite(), areas, rivals, first=incumbent is None), rivals
+        data = release.dump(model, self._base if self._since_base else None) if full else b""
+        return data, full, *gate.judge_networks(full, incumbent, linear, gate.for_networks(self.examples.judged))
 
     async def _full_of(self, sha: str) -> Any:
         """The network of a release, bound to this catalogue; None when its blob is not to be had."""
