@@ -1,0 +1,1 @@
+"""Deterministic simulation: the real core and the real keeper in worlds that break, by seed."""
