@@ -4,6 +4,8 @@
     DIR/keys/                secrets, outside every data directory
     DIR/regions/NAME/        one region's data: nats/ blobs/ tables.sqlite held.json uploads/ logs/
                              (nats.before-…, nats.damaged-…, nats.salvaged-…: see log_files)
+    DIR/drill.json           while a drill runs here: which, and until when at the latest
+    DIR/weather.json         what a drill does to the links (region/wan.py)
 
 Losing (or deleting) a region's data directory does not lose its identity: its keys lie elsewhere, its peers hold its
 chains.
@@ -17,6 +19,14 @@ from holdfast.core.errors import Refused
 from holdfast.core.topology import Topology, check
 
 
+class Drill(msgspec.Struct, frozen=True):
+    """The mark of a drill: everything that is said while it runs says so. Stamps in microseconds since 1970."""
+
+    name: str
+    since: int
+    until: int  # a drill that was killed does not mark for ever
+
+
 class Home:
     """The directory of one installation."""
 
@@ -26,6 +36,22 @@ class Home:
     @property
     def topology_file(self) -> Path:
         return self.root / "topology.json"
+
+    @property
+    def weather_file(self) -> Path:
+        return self.root / "weather.json"
+
+    @property
+    def drill_file(self) -> Path:
+        return self.root / "drill.json"
+
+    def drill(self, now_us: int) -> Drill | None:
+        """The drill that runs here now, if one does."""
+        try:
+            mark = msgspec.json.decode(self.drill_file.read_bytes(), type=Drill)
+        except (OSError, msgspec.MsgspecError):
+            return None
+        return mark if now_us < mark.until else None
 
     @property
     def keys(self) -> Path:
