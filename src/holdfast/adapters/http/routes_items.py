@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, get, post, put
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from holdfast.adapters.http import shapes as s
 from holdfast.adapters.http.ports import Rooms
@@ -36,19 +36,19 @@ def routes(rooms: Rooms) -> list[Any]:
         return answer(request, await rooms.catalogue.put_items((await read(request, ITEMS)).items, caller))
 
     @get("/v1/items/{item:str}", tags=["viewer"], responses={200: ResponseSpec(s.ItemPage)}, summary="An item's page")
-    async def page(request: Asked, item: str) -> Response[Any]:
+    async def page(request: Asked, item: FromPath[str]) -> Response[Any]:
         return answer(request, rooms.catalogue.page(item, rooms.door.caller(bearer(request))))
 
     @get(
         "/v1/items/{item:str}/comments", tags=["viewer"], responses={200: ResponseSpec(s.Comments)},
         summary="The newest comments on an item",
     )
-    async def comments(request: Asked, item: str) -> Response[Any]:
+    async def comments(request: Asked, item: FromPath[str]) -> Response[Any]:
         return answer(request, await rooms.catalogue.comments(item, rooms.door.caller(bearer(request))))
 
     @get("/v1/items/{item:str}/index.m3u8", tags=["video"], media_type="application/vnd.apple.mpegurl",
          summary="HLS media playlist (fMP4)")
-    async def playlist(item: str) -> Response[str]:
+    async def playlist(item: FromPath[str]) -> Response[str]:
         return Response(
             rooms.catalogue.playlist(item), media_type="application/vnd.apple.mpegurl",
             headers={"cache-control": BRIEFLY},
@@ -56,7 +56,7 @@ def routes(rooms: Rooms) -> list[Any]:
 
     @get("/v1/blobs/{sha:str}", tags=["video"], media_type="application/octet-stream",
          summary="A part of an item that may be shown, with Range")
-    async def blob(request: Asked, sha: str) -> Response[bytes]:
+    async def blob(request: Asked, sha: FromPath[str]) -> Response[bytes]:
         if not SHA.match(sha):
             raise Refused("a blob is named by 64 hex digits", field="sha", code="missing")
         if request.headers.get("if-none-match") == f'"{sha}"':
@@ -76,7 +76,7 @@ def routes(rooms: Rooms) -> list[Any]:
 
     @get("/v1/rulings", tags=["moderation"], responses={200: ResponseSpec(s.RulingsOf)},
          summary="Every ruling heard on an item")
-    async def rulings_of(request: Asked, item: Annotated[str, Parameter(max_length=81)]) -> Response[Any]:
+    async def rulings_of(request: Asked, item: Annotated[str, QueryParameter(max_length=81)]) -> Response[Any]:
         return answer(request, rooms.rulings.rulings_of(item, rooms.door.caller(bearer(request))))
 
     @get("/v1/queue", tags=["moderation"], responses={200: ResponseSpec(s.Queue)},

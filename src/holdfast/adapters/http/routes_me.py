@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request, Response, get, put
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromQuery
 
 from holdfast.adapters.http import shapes_me as s
 from holdfast.adapters.http.ports import Rooms
@@ -24,7 +25,7 @@ def routes(rooms: Rooms) -> list[Any]:
         responses={200: ResponseSpec(s.Interests)},
         summary="What the feed makes of me, and where that comes from (an API key names the `viewer`)",
     )
-    async def interests(request: Asked, viewer: str = "") -> Response[Any]:
+    async def interests(request: Asked, viewer: FromQuery[str] = "") -> Response[Any]:
         return answer(request, rooms.interests.interests(rooms.door.caller(bearer(request)), viewer))
 
     @put(
@@ -52,7 +53,7 @@ def routes(rooms: Rooms) -> list[Any]:
         responses={200: ResponseSpec(s.MadeVideos)},
         summary="My videos, and how their first viewers come (an API key of scope `items` names the `creator`)",
     )
-    async def videos(request: Asked, creator: str = "") -> Response[Any]:
+    async def videos(request: Asked, creator: FromQuery[str] = "") -> Response[Any]:
         return answer(request, rooms.makers.videos(rooms.door.caller(bearer(request)), creator))
 
     return [interests, tell, topics, videos]

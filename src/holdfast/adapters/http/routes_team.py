@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, get, post, put
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from holdfast.adapters.http import shapes_team as team
 from holdfast.adapters.http.ports import Caller, Rooms
@@ -17,8 +17,8 @@ Asked = Request[Any, Any, Any]
 WHY_NOT = Body(team.WhyNotRequest, FEED_BYTES_MAX)
 PLAN = Body(team.ExperimentPlan, 200_000)  # five arms, each with the longest rules
 BODIES = (WHY_NOT, PLAN)
-Many = Annotated[int, Parameter(ge=1, le=SLATE_MAX)]
-Tags = Annotated[list[str] | None, Parameter(query="tag", max_items=TAGS_MAX)]
+Many = Annotated[int, QueryParameter(ge=1, le=SLATE_MAX)]
+Tags = Annotated[list[str] | None, QueryParameter(name="tag", max_items=TAGS_MAX)]
 
 
 def routes(rooms: Rooms) -> list[Any]:
@@ -33,7 +33,7 @@ def routes(rooms: Rooms) -> list[Any]:
         "/v1/items/{item:str}/similar", tags=["team"], responses={200: ResponseSpec(team.Listing)},
         summary="Items like this one, and why (`tag`: at least one of these)",
     )
-    async def similar(request: Asked, item: str, n: Many = SLATE_DEFAULT, tags: Tags = None) -> Response[Any]:
+    async def similar(request: Asked, item: FromPath[str], n: Many = SLATE_DEFAULT, tags: Tags = None) -> Response[Any]:
         return answer(request, rooms.lists.similar(item, n, tags or [], rooms.door.caller(bearer(request))))
 
     @get(
@@ -62,18 +62,18 @@ def routes(rooms: Rooms) -> list[Any]:
         "/v1/experiments/{name:str}", tags=["team"], operation_class=reads(team.ExperimentPlan),
         responses={200: ResponseSpec(team.ExperimentLine)}, summary="Begin an experiment (scope `experiments`)",
     )
-    async def start(request: Asked, name: str) -> Response[Any]:
+    async def start(request: Asked, name: FromPath[str]) -> Response[Any]:
         caller = experimenter(request)
         return answer(request, await rooms.trials.start(name, await read(request, PLAN), caller))
 
     @post("/v1/experiments/{name:str}/stop", status_code=200, tags=["team"],
           responses={200: ResponseSpec(team.ExperimentLine)}, summary="End an experiment; its results stay")
-    async def stop(request: Asked, name: str) -> Response[Any]:
+    async def stop(request: Asked, name: FromPath[str]) -> Response[Any]:
         return answer(request, await rooms.trials.stop(name, experimenter(request)))
 
     @get("/v1/experiments/{name:str}/results", tags=["team"], responses={200: ResponseSpec(team.ExperimentResults)},
          summary="What may be said of an experiment now, however often one looks")
-    async def results(request: Asked, name: str) -> Response[Any]:
+    async def results(request: Asked, name: FromPath[str]) -> Response[Any]:
         return answer(request, rooms.trials.results(name, experimenter(request)))
 
     return [similar, trending, why_not, experiments, start, stop, results]

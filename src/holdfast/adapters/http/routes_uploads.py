@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import Request, Response, delete, get, head, patch, post, route
 from litestar.enums import HttpMethod
+from litestar.params import FromPath
 
 from holdfast.adapters.http.ports import Rooms
 from holdfast.adapters.http.routes_people import bearer
@@ -46,13 +47,13 @@ def routes(rooms: Rooms) -> list[Any]:
         return Response(b"", status_code=201, headers=headers)
 
     @head("/v1/uploads/{upload:str}", tags=["upload"], status_code=200, summary="How far an upload is fsynced")
-    async def offset(request: Asked, upload: str) -> Response[None]:
+    async def offset(request: Asked, upload: FromPath[str]) -> Response[None]:
         at, length = await rooms.uploads.offset(upload, rooms.door.caller(bearer(request)))
         headers = {**TUS, "upload-offset": str(at), "upload-length": str(length), "cache-control": "no-store"}
         return Response(None, headers=headers)
 
     @patch("/v1/uploads/{upload:str}", tags=["upload"], status_code=204, summary="Append bytes to an upload")
-    async def append(request: Asked, upload: str) -> Response[None]:
+    async def append(request: Asked, upload: FromPath[str]) -> Response[None]:
         caller = rooms.door.caller(bearer(request))
         if request.headers.get("content-type") != "application/offset+octet-stream":
             raise Refused("the Content-Type of a PATCH is application/offset+octet-stream", field="Content-Type",
@@ -62,12 +63,12 @@ def routes(rooms: Rooms) -> list[Any]:
         return Response(None, status_code=204, headers={**TUS, "upload-offset": str(now_at)})
 
     @delete("/v1/uploads/{upload:str}", tags=["upload"], status_code=204, summary="Give an upload up")
-    async def terminate(request: Asked, upload: str) -> Response[None]:
+    async def terminate(request: Asked, upload: FromPath[str]) -> Response[None]:
         await rooms.uploads.terminate(upload, rooms.door.caller(bearer(request)))
         return Response(None, status_code=204, headers=TUS)
 
     @get("/v1/uploads/{upload:str}", tags=["upload"], summary="What became of an upload")
-    async def state(request: Asked, upload: str) -> Response[Any]:
+    async def state(request: Asked, upload: FromPath[str]) -> Response[Any]:
         return answer(request, await rooms.uploads.state(upload))
 
     return [about, create, offset, append, terminate, state]
