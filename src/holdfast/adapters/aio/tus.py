@@ -53,22 +53,34 @@ class Tus:
 
         Raises Refused if the region does not want it, Degraded if it cannot be reached or cannot take it now.
         """
-        metadata = ",".join(f"{k} {base64.b64encode(v.encode()).decode()}" for k, v in said.items())
-        headers = {"Upload-Length": str(len(data)), "Upload-Metadata": metadata}
-        _, answered = await self._call("POST", f"{url}/v1/uploads", headers=headers)
-        upload = answered.get("Location", "").rpartition("/")[2]
+        upload = await self.begin(url, len(data), said)
         at = 0
         while at < len(data):
-            at = await self._piece(f"{url}/v1/uploads/{upload}", data, at)
+            at = await self._piece(url, upload, data, at)
         return upload
 
-    async def _piece(self, place: str, data: bytes, at: int) -> int:
+    async def begin(self, url: str, length: int, said: dict[str, str]) -> str:
+        """Announce an upload of `length` bytes; return its id. Raises as `send`."""
+        metadata = ",".join(f"{k} {base64.b64encode(v.encode()).decode()}" for k, v in said.items())
+        headers = {"Upload-Length": str(length), "Upload-Metadata": metadata}
+        _, answered = await self._call("POST", f"{url}/v1/uploads", headers=headers)
+        return answered.get("Location", "").rpartition("/")[2]
+
+    async def append(self, url: str, upload: str, data: bytes, at: int) -> int:
+        """Send `data` as the bytes from `at` on, once; return how far the region says it is. Raises as `send`."""
+        headers = {"Upload-Offset": str(at), "Content-Type": "application/offset+octet-stream"}
+        _, answered = await self._call("PATCH", f"{url}/v1/uploads/{upload}", headers=headers, data=data)
+        return int(answered["Upload-Offset"])
+
+    async def offset(self, url: str, upload: str) -> int:
+        """How far the region holds an upload that is still open. Raises as `send`."""
+        return int((await self._call("HEAD", f"{url}/v1/uploads/{upload}"))[1]["Upload-Offset"])
+
+    async def _piece(self, url: str, upload: str, data: bytes, at: int) -> int:
         """Send the piece that begins at `at`; return how far the region says it is."""
         for k in range(TRIES):
-            headers = {"Upload-Offset": str(at), "Content-Type": "application/offset+octet-stream"}
             try:
-                _, answered = await self._call("PATCH", place, headers=headers, data=data[at : at + PIECE_BYTES])
-                return int(answered["Upload-Offset"])
+                return await self.append(url, upload, data[at : at + PIECE_BYTES], at)
             except Refused as e:
                 if e.code != "offset":
                     raise
@@ -77,13 +89,12 @@ class Tus:
                     raise
                 await asyncio.sleep(REST_S)
             try:
-                _, answered = await self._call("HEAD", place)
+                at = await self.offset(url, upload)
             except Refused as e:
-                if e.code != "404" or (await self._call("GET", place))[0].state in ("", "receiving"):
+                if e.code != "404" or (await self.state(url, upload)).state in ("", "receiving"):
                     raise
                 return len(data)  # all of it had arrived, only the answer had not; and it is dealt with already
-            at = int(answered["Upload-Offset"])
-        raise Degraded(f"{place} does not get further than byte {at}")
+        raise Degraded(f"upload {upload} at {url} does not get further than byte {at}")
 
     async def state(self, url: str, upload: str) -> Said:
         """What became of an upload. Raises as `send`."""
