@@ -9,23 +9,18 @@ heal, so it is walked every day.
 
 import asyncio
 import functools
-import secrets
 import signal
 import sys
-import time
 from collections.abc import Callable, Coroutine, Sequence
 
 import uvloop
 
 from holdfast.adapters import natsconf, telemetry
 from holdfast.adapters.home import Home
-from holdfast.adapters.log import LogClient
 from holdfast.adapters.log_streams import Streams
 from holdfast.adapters.log_wire import Replies, Reply, Silent
-from holdfast.adapters.signing import Signer, Verifier, load_keys, load_public, unb64
 from holdfast.core import asks, entries
 from holdfast.core.asks import Failed
-from holdfast.core.chain import Verify
 from holdfast.core.classes import Class
 from holdfast.core.entries import Entry, Incident, Segment
 from holdfast.core.errors import Broken, Degraded, HoldfastError
@@ -35,8 +30,9 @@ from holdfast.core.log.continuity import Key
 from holdfast.region import keeper_held
 from holdfast.region.keeper_carry import Carrier
 from holdfast.region.keeper_close import Closer
-from holdfast.region.keeper_epoch import choose, new_epoch
+from holdfast.region.keeper_epoch import EPOCH_BYTES, choose
 from holdfast.region.keeper_held import Piece
+from holdfast.region.keeper_parts import Parts
 from holdfast.region.keeper_peers import Peers
 from holdfast.region.keeper_recover import recover
 from holdfast.region.keeper_salvage import Salvage
@@ -58,17 +54,16 @@ INCIDENT_REPEAT_S = 60.0  # the same words are not published again within this
 Say = Callable[[str, str], None]  # (level, text): plain lines for the process's log
 
 
-def now_us() -> int:
-    """Wall clock, microseconds since 1970."""
-    return time.time_ns() // 1000
-
-
 class Keeper:
-    """One region's keeper. `say(text, level)` gets plain lines for the log."""
+    """One region's keeper. `say(text, level)` gets plain lines for the log; `parts`: by default the real ones."""
 
-    def __init__(self, region: str, home: Home, say: Say = lambda _level, _text: None) -> None:
+    def __init__(
+        self, region: str, home: Home, say: Say = lambda _level, _text: None, parts: Parts | None = None
+    ) -> None:
         self.region = region
         self.home = home
+        self._parts = parts or Parts.real(home, region)
+        self._now_us = self._parts.around.now_us
         self.top = home.load()
         self.sealers: dict[Class, Sealer] = {}
         self.carriers: list[Carrier] = []
@@ -81,8 +76,8 @@ class Keeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the log until `stop` is set. Raises Broken when an invariant is lost."""
-        self._client = await LogClient.open(self.home, self.region, role="keeper")
-        self.peers = Peers(self.home, self.top, self.region)
+        self._client = await self._parts.connect("")
+        self.peers = Peers(self.top, self.region, self._parts.connect)
         self._wire()
         work, stopping = asyncio.create_task(self._keep()), asyncio.create_task(stop.wait())
         try:
@@ -105,20 +100,16 @@ class Keeper:
 
     def _wire(self) -> None:
         """Make the parts and tie them together, all in this one place."""
-        keys, public = load_keys(self.home, self.region), load_public(self.home)
-        self._sign = Signer(unb64(keys.block_seed)).sign
-        self._verifiers: dict[str, Verify] = {
-            r.name: Verifier(unb64(public.block[r.name])).verify for r in self.top.regions if r.name in public.block
-        }
+        parts, around, verifiers = self._parts, self._parts.around, self._parts.verifiers
         directory = self.home.region(self.region)
-        directory.mkdir(parents=True, exist_ok=True)
+        parts.disk.make(directory)
         self._held_path = directory / "held.json"
-        self.store = Store(Streams(self._client.wire), directory, time.monotonic)
-        self.server = Server(self.region, self.store, secrets.token_hex(8))
-        self.intake = Intake(self.store, self.top, self.region, self._verifiers)
+        self.store = Store(Streams(self._client.wire), directory, around.now_s, parts.disk)
+        self.server = Server(self.region, self.store, around.token_hex(8))
+        self.intake = Intake(self.store, self.top, self.region, verifiers)
         self.closer = Closer(self.store, self.region, self.top.tail_bytes)
-        self.salvage = Salvage(natsconf.store_dir(self.home, self.region), self.intake, self._verifiers)
-        self.scrubber = Scrubber(self.store, self.peers, self._verifiers, self.salvage)
+        self.salvage = Salvage(natsconf.store_dir(self.home, self.region), self.intake, verifiers, parts.log_files)
+        self.scrubber = Scrubber(self.store, self.peers, verifiers, self.salvage)
         self._replies = Replies(self._client.nats)
         self.store.on_block = self.closer.look
         self.closer.announce = self._announce
@@ -136,9 +127,9 @@ class Keeper:
         await self._client.serve("hf.ask.*.*", GROUP, self._asked, self._replies)  # peers that start now wait for us
         found = await asyncio.gather(*(self._choose(cls, clean) for cls in Class))
         for cls, copy in zip(Class, found, strict=True):
-            sealer = Sealer(cls, self.region, self.store, self._sign, self._clock)
+            sealer = Sealer(cls, self.region, self.store, self._parts.sign, self._clock)
             self.sealers[cls] = sealer
-            sealer.resume(copy) if copy is not None else sealer.reopen(new_epoch())
+            sealer.resume(copy) if copy is not None else sealer.reopen(self._new_epoch())
         self.carriers = [
             Carrier(self.peers, peer, cls, self.store, self.intake)
             for peer, classes in self.peers.classes.items()
@@ -147,7 +138,7 @@ class Keeper:
         await self._client.serve("hf.append.*", GROUP, self._append, self._replies)
         warn = functools.partial(self._say, "warning")
         jobs = [
-            *(s.run(now_us, self.intake.sealing) for s in self.sealers.values()),
+            *(s.run(self._now_us, self.intake.sealing) for s in self.sealers.values()),
             *(c.run(warn) for c in self.carriers),
             self.store.keep_record(warn),
             self.closer.run(warn),
@@ -178,8 +169,8 @@ class Keeper:
         while True:
             aside = self.salvage.aside()
             try:
-                record = keeper_held.load(self._held_path)
-                report = await recover(self.store, record, self._verifiers, self.salvage)
+                record = keeper_held.load(self._held_path, self._parts.disk)
+                report = await recover(self.store, record, self._parts.verifiers, self.salvage)
                 await self.salvage.put_away([*aside, *self.salvage.made])
                 break
             except Degraded as e:
@@ -199,6 +190,9 @@ class Keeper:
             except Degraded as e:
                 self._say("warning", f"the choice of an epoch waits for the log server: {e}")
                 await asyncio.sleep(STAND_BY_EVERY_S)
+
+    def _new_epoch(self) -> str:
+        return self._parts.around.token_hex(EPOCH_BYTES)
 
     def _background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -223,12 +217,12 @@ class Keeper:
 
     def incident(self, what: str, text: str) -> None:
         """Publish an incident in the region's public chain, once per minute for the same words."""
-        now = time.monotonic()
+        now = self._parts.around.now_s()
         if now - self._said.get(text, -INCIDENT_REPEAT_S) < INCIDENT_REPEAT_S:
             return
         self._said = {t: at for t, at in self._said.items() if now - at < INCIDENT_REPEAT_S} | {text: now}
         self._say("warning", f"{what}: {text}")
-        stamp = self._clock.tick(now_us())
+        stamp = self._clock.tick(self._now_us())
         incident = Incident(
             device=f"keeper-{self.region}", outbox=stamp, stamp=stamp, region=self.region, what=what, text=text[:2000]
         )
@@ -238,7 +232,7 @@ class Keeper:
             self._waiting.append(incident)
 
     def _announce(self, cls: Class, epoch: str, piece: Piece) -> None:
-        stamp = self._clock.tick(now_us())
+        stamp = self._clock.tick(self._now_us())
         segment = Segment(
             device=f"keeper-{self.region}", outbox=stamp, stamp=stamp, epoch=epoch, first=piece.first, last=piece.last,
             sha=piece.sha, size=piece.size,
@@ -252,7 +246,7 @@ class Keeper:
         """A peer holds more, or other, blocks of an epoch that we are writing: leave it and go on in a new one."""
         sealer = self.sealers[Class(key.chain.split("/")[0])]
         if sealer.copy is not None and sealer.copy.key == key:
-            sealer.reopen(new_epoch())
+            sealer.reopen(self._new_epoch())
             self.incident("epoch", f"{key.chain}: a peer holds other blocks of epoch {key.epoch}; a new epoch begins")
 
     async def _orderly_end(self) -> None:

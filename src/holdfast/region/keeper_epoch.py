@@ -1,7 +1,6 @@
 """Which epoch a starting keeper writes: the old one if that is surely whole, otherwise a new one."""
 
 import asyncio
-import secrets
 
 from holdfast.core.asks import Head
 from holdfast.core.chain import digest_of
@@ -13,11 +12,7 @@ from holdfast.region.keeper_store import Copy, Store
 
 START_WAIT_S = 3.0  # how long to wait for peers that start at the same time; after it a new epoch is opened
 ASK_AGAIN_S = 0.2
-
-
-def new_epoch() -> str:
-    """A random epoch id: 12 hex digits, so two never meet."""
-    return secrets.token_hex(6)
+EPOCH_BYTES = 6  # an epoch's id is random, 12 hex digits, so two never meet
 
 
 async def choose(cls: Class, region: str, store: Store, peers: Peers, clean: bool) -> Copy | None:

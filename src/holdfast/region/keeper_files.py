@@ -5,11 +5,12 @@ piece must be fsynced, name and all, before the stream that held its blocks is c
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 from pathlib import Path
 
-from holdfast.adapters.system import make_durable
+from holdfast.adapters.disk import DISK, Disk
 from holdfast.core.classes import Class
 from holdfast.core.errors import Broken, Degraded
 from holdfast.core.log.segments import pack
@@ -19,8 +20,9 @@ from holdfast.region.keeper_held import Piece
 class PieceFiles:
     """The blobs of one region, as the keeper sees them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, disk: Disk = DISK) -> None:
         self.root = root
+        self._disk = disk
         self.lock = asyncio.Lock()  # one writer of the region's small files at a time
         self._last: tuple[str, bytes] = ("", b"")  # the piece read last: catching up reads it many times
 
@@ -40,7 +42,7 @@ class PieceFiles:
 
     def _read(self, cls: Class, sha: str) -> bytes:
         try:
-            data = self.path(cls, sha).read_bytes()
+            data = self._disk.read(self.path(cls, sha))
         except OSError as e:
             raise Broken(f"blob {sha[:12]} of class {cls} cannot be read: {e}") from e
         if hashlib.sha256(data).hexdigest() != sha:
@@ -63,21 +65,35 @@ class PieceFiles:
     def put(self, cls: Class, sha: str, data: bytes) -> None:
         """Write one blob, durable when this returns."""
         path = self.path(cls, sha)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._disk.make(path.parent)
         part = path.with_name(f"{sha}.{os.getpid()}.part")
-        with part.open("wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        part.replace(path)
+        self._disk.write(part, data)
+        self._disk.rename(part, path)
         for place in (path.parent, path.parent.parent, self.root, self.root.parent):
-            make_durable(place)  # a new directory's own name must outlive a power loss too
+            self._disk.settle(place)  # a new directory's own name must outlive a power loss too
 
     def part(self, cls: Class, sha: str, offset: int, size: int) -> tuple[bytes, int]:
         """Return (bytes, size of the whole) of a part of a blob; (b"", −1) if it is not here."""
         try:
-            with self.path(cls, sha).open("rb") as f:
-                f.seek(offset)
-                return f.read(size), os.fstat(f.fileno()).st_size
+            return self._disk.part(self.path(cls, sha), offset, size)
         except OSError:
             return b"", -1
+
+    def names(self, cls: Class) -> list[Path]:
+        """Every file of a class, in order."""
+        return self._disk.names(self.root / cls)
+
+    def look_at(self, path: Path) -> tuple[int, bool]:
+        """Return (size, is it what its name says?) of a blob; one that has gone meanwhile is nobody's damage."""
+        try:
+            data = self._disk.read(path)
+        except FileNotFoundError:
+            return 0, True
+        except OSError:
+            return 0, False
+        return len(data), hashlib.sha256(data).hexdigest() == path.name
+
+    def condemn(self, path: Path) -> None:
+        """Take a damaged blob's name away; one that has gone, or may not be moved, stays as it is."""
+        with contextlib.suppress(OSError):
+            self._disk.rename(path, path.with_name(path.name + ".damaged"))

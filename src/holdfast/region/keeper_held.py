@@ -8,13 +8,12 @@ there is, but a silent truncation can no longer be named).
 
 import asyncio
 import hashlib
-import os
 import threading
 from pathlib import Path
 
 import msgspec
 
-from holdfast.adapters.system import make_durable
+from holdfast.adapters.disk import DISK, Disk
 from holdfast.core.asks import Ranges
 from holdfast.core.errors import Degraded
 
@@ -55,11 +54,11 @@ class _File(msgspec.Struct):
     body: msgspec.Raw
 
 
-def load(path: Path) -> HeldRecord | None:
+def load(path: Path, disk: Disk = DISK) -> HeldRecord | None:
     """Read the newest good generation; None if there is none."""
     for candidate in (path, path.with_suffix(".prev.json")):
         try:
-            file = msgspec.json.decode(candidate.read_bytes(), type=_File)
+            file = msgspec.json.decode(disk.read(candidate), type=_File)
             if hashlib.sha256(bytes(file.body)).hexdigest() == file.sha:
                 return msgspec.json.decode(file.body, type=HeldRecord)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
@@ -67,27 +66,24 @@ def load(path: Path) -> HeldRecord | None:
     return None
 
 
-def save(path: Path, record: HeldRecord) -> None:
+def save(path: Path, record: HeldRecord, disk: Disk = DISK) -> None:
     """Write a generation and fsync it; a crash at any point leaves one good generation behind."""
     body = msgspec.json.encode(record)
     data = msgspec.json.encode(_File(sha=hashlib.sha256(body).hexdigest(), body=msgspec.Raw(body)))
     part = path.with_suffix(".part")
-    with part.open("wb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-    if path.exists():
-        path.replace(path.with_suffix(".prev.json"))  # a crash here: the previous generation is found
-    part.replace(path)
-    make_durable(path.parent)
+    disk.write(part, data)
+    if disk.exists(path):
+        disk.rename(path, path.with_suffix(".prev.json"))  # a crash here: the previous generation is found
+    disk.rename(part, path)
+    disk.settle(path.parent)
 
 
-async def save_later(path: Path, record: HeldRecord, lock: threading.Lock) -> None:
+async def save_later(path: Path, record: HeldRecord, lock: threading.Lock, disk: Disk = DISK) -> None:
     """`save` beside the event loop, under `lock`. Raises Degraded if the disk refuses."""
 
     def locked() -> None:
         with lock:
-            save(path, record)
+            save(path, record, disk)
 
     try:
         await asyncio.to_thread(locked)

@@ -1,8 +1,8 @@
 """Connections to the peers' log servers: one per peer, made in the background, used by everything that asks."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from holdfast.adapters.home import Home
 from holdfast.adapters.log import LogClient
 from holdfast.adapters.natsconf import ask_subjects
 from holdfast.core import asks
@@ -16,9 +16,8 @@ HEADS_TIMEOUT_S = 1.0  # several round trips of a slow link; a peer that takes l
 class Peers:
     """The peers of a region, and which classes each may be asked for."""
 
-    def __init__(self, home: Home, top: Topology, region: str) -> None:
-        self._home = home
-        self._region = region
+    def __init__(self, top: Topology, region: str, connect: Callable[[str], Awaitable[LogClient]]) -> None:
+        self._connect = connect
         self._clients: dict[str, LogClient] = {}
         self.classes: dict[str, list[Class]] = {
             p.name: [Class(s.split(".")[2]) for s in ask_subjects(top, p.name, region)] for p in top.peers(region)
@@ -26,7 +25,7 @@ class Peers:
 
     async def connect(self, peer: str) -> None:
         """Connect to one peer, trying until it is there; from then on the connection mends itself."""
-        self._clients[peer] = await LogClient.open(self._home, self._region, peer, "keeper")
+        self._clients[peer] = await self._connect(peer)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -54,5 +53,5 @@ class Peers:
                 return None
             return peer, answer.chains.get(chain, [])
 
-        answers = await asyncio.gather(*(ask(p) for p in self.of(cls)))
+        answers = await asyncio.gather(*(ask(p) for p in sorted(self.of(cls))))
         return dict(a for a in answers if a is not None)

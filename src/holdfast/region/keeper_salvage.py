@@ -11,9 +11,10 @@ A crash at any point loses nothing: the files stay until a recovery, or a whole 
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from holdfast.adapters import log_files
 from holdfast.adapters.log_streams import parse_stream, stream_name
@@ -30,28 +31,41 @@ Rows = dict[int, bytes]  # number -> sealed message, verified
 NOWHERE = 1 << 64  # no block has this number
 
 
+class LogFiles(Protocol):
+    """The log server's files and the copies of them (`adapters.log_files`)."""
+
+    def keep_before(self, store: Path, only: str = ...) -> Path | None: ...
+    def set_aside(self, region: Path, *kinds: str) -> list[Path]: ...
+    def put_away(self, places: list[Path]) -> None: ...
+    def message_files(self, place: Path) -> Iterator[tuple[str, Path]]: ...
+    def read(self, path: Path) -> bytes: ...
+
+
 class Salvage:
     """Searches what was kept of the log server's files in `store` and beside it."""
 
-    def __init__(self, store: Path, intake: Intake, verifiers: dict[str, Verify]) -> None:
+    def __init__(
+        self, store: Path, intake: Intake, verifiers: dict[str, Verify], files: LogFiles = log_files
+    ) -> None:
         self._store = store
         self._intake = intake
         self._verifiers = verifiers
+        self._kept = files
         self._files: dict[str, list[Path]] = {}
         self.made: list[Path] = []  # copies that `find` made
         self.on_incident: Callable[[str, str], None] = lambda _what, _text: None
 
     def aside(self) -> list[Path]:
         """What lies aside now; `put_away` it once nothing is wanting that could be in it."""
-        return log_files.set_aside(self._store.parent)
+        return self._kept.set_aside(self._store.parent)
 
     async def put_away(self, places: list[Path]) -> None:
         """Remove what has been searched."""
-        await asyncio.to_thread(log_files.put_away, places)
+        await asyncio.to_thread(self._kept.put_away, places)
 
     async def keys(self) -> set[Key]:
         """The epochs of which there are files aside; `beyond` will look in these."""
-        self._files = await asyncio.to_thread(_files, self.aside())
+        self._files = await asyncio.to_thread(self._by_stream, self.aside())
         keys = {parse_stream(name) for name in self._files}
         return {key for key in keys if key is not None and key.chain.split("/")[0] in set(Class)}
 
@@ -66,16 +80,24 @@ class Salvage:
         """Search everything, the server's own files too, for blocks of a copy; `anew`: its stream is about to go."""
         if wanted and anew:
             with suppress(OSError):  # a full disk: then a crash before they are put back would cost these blocks
-                made = await asyncio.to_thread(log_files.keep_before, self._store, stream_name(copy.key))
+                made = await asyncio.to_thread(self._kept.keep_before, self._store, stream_name(copy.key))
                 self.made += [made] if made else []
-        files = await asyncio.to_thread(_files, [*self.aside(), self._store]) if wanted else {}
+        files = await asyncio.to_thread(self._by_stream, [*self.aside(), self._store]) if wanted else {}
         return (await asyncio.to_thread(self._search, copy.key, wanted, files))[0]
+
+    def _by_stream(self, places: list[Path]) -> dict[str, list[Path]]:
+        """The message files in these places, by the name of their stream."""
+        out: dict[str, list[Path]] = {}
+        for place in places:
+            for name, path in self._kept.message_files(place):
+                out.setdefault(name, []).append(path)
+        return out
 
     def _search(self, key: Key, wanted: Ranges, files: dict[str, list[Path]]) -> tuple[Rows, bool]:
         rows, traces = Rows(), False
         verify = self._verifiers[key.chain.split("/")[1]]
         for path in files.get(stream_name(key), []):
-            data = log_files.read(path)
+            data = self._kept.read(path)
             if any(_within(wanted, n) and n not in rows for n, _ in scan.places(data, key)):
                 traces = True
                 rows |= {n: m for n, m in scan.genuine(data, key, verify) if _within(wanted, n) and n not in rows}
@@ -94,15 +116,6 @@ class Salvage:
         if back:
             text = f"{copy.key.chain}, epoch {copy.key.epoch}: blocks {ranges.say(back)} were read back"
             self.on_incident("salvaged", f"{text} from the log server's damaged files")
-
-
-def _files(places: list[Path]) -> dict[str, list[Path]]:
-    """The message files in these places, by the name of their stream."""
-    out: dict[str, list[Path]] = {}
-    for place in places:
-        for name, path in log_files.message_files(place):
-            out.setdefault(name, []).append(path)
-    return out
 
 
 def _within(wanted: Ranges, n: int) -> bool:

@@ -7,7 +7,6 @@ and in every answer about heads, and then stepped over, so that what comes after
 """
 
 import asyncio
-import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -87,9 +86,9 @@ class Scrubber:
     async def _blobs(self) -> None:
         """Check every blob against its name; fetch from a peer what is damaged."""
         for cls in Class:
-            for path in await asyncio.to_thread(_names, self._store.files.root / cls):
+            for path in await asyncio.to_thread(self._store.files.names, cls):
                 if len(path.name) == 64:
-                    size, sound = await asyncio.to_thread(_look_at, path)
+                    size, sound = await asyncio.to_thread(self._store.files.look_at, path)
                     if not sound:
                         await self._mend_blob(cls, path)
                     await asyncio.sleep(size * BYTE_S)
@@ -103,8 +102,7 @@ class Scrubber:
                 return None  # a full disk: the next round tries again
             self._store.files.forget()
             return self.on_incident("mended", f"file {path.name[:12]} of class {cls} was damaged and is mended")
-        with contextlib.suppress(OSError):  # it has gone, or may not be moved: told below all the same
-            path.replace(path.with_name(path.name + ".damaged"))
+        self._store.files.condemn(path)
         for copy in self._store.of_class(cls):
             if any(p.sha == path.name for p in copy.pieces):
                 self._store.files.forget()
@@ -134,7 +132,7 @@ class Scrubber:
         """Turn suspects into holes and holes that nobody can fill into losses, for ever."""
         seen: dict[tuple[str, str], float] = {}
         while True:
-            for key in list(self._store.suspects):
+            for key in sorted(self._store.suspects):
                 self._store.suspects.discard(key)
                 try:
                     if key in self._store.copies:
@@ -195,18 +193,3 @@ def unheld(missing: Ranges, epoch: str, answers: dict[str, list[Head]]) -> Range
                 held = ranges.minus([(head.first, head.last)], ranges.union(head.missing, head.lost))
                 missing = ranges.minus(missing, held)
     return missing
-
-
-def _names(place: Path) -> list[Path]:
-    return sorted(place.glob("??/*"))
-
-
-def _look_at(path: Path) -> tuple[int, bool]:
-    """Return (size, is it what its name says?) of a blob; one that has gone meanwhile is nobody's damage."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return 0, True
-    except OSError:
-        return 0, False
-    return len(data), hashlib.sha256(data).hexdigest() == path.name

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from holdfast.adapters.disk import DISK, Disk
 from holdfast.adapters.log_streams import Streams
 from holdfast.core.asks import Have, Ranges
 from holdfast.core.classes import Class
@@ -77,9 +78,10 @@ class Copy:
 class Store:
     """All copies of a region, and the news that they grow."""
 
-    def __init__(self, streams: Streams, directory: Path, now_s: Callable[[], float]) -> None:
+    def __init__(self, streams: Streams, directory: Path, now_s: Callable[[], float], disk: Disk = DISK) -> None:
         self.streams = streams
-        self.files = PieceFiles(directory / "blobs")
+        self.files = PieceFiles(directory / "blobs", disk)
+        self._disk = disk
         self.copies: dict[Key, Copy] = {}
         self.now_s = now_s
         self.foreign: dict[Key, HeldEpoch] = {}  # recorded epochs of regions that are not on the map (any more)
@@ -243,12 +245,12 @@ class Store:
         """Fsync the record of watermarks now."""
         self._dirty = False
         async with self.files.lock:
-            await save_later(self._held_path, self.record(), self._held_lock)
+            await save_later(self._held_path, self.record(), self._held_lock, self._disk)
 
     def save_held_now(self, clean: bool) -> None:
         """Fsync the record at the end of the process."""
         with self._held_lock:
-            save(self._held_path, self.record(clean=clean))
+            save(self._held_path, self.record(clean=clean), self._disk)
 
     async def keep_record(self, say: Callable[[str], None]) -> None:
         """Fsync the record several times a second while it changes. Runs for ever."""
