@@ -22,6 +22,7 @@ import uvloop
 
 from holdfast.adapters import telemetry
 from holdfast.adapters.home import Home
+from holdfast.adapters.http.admit import Admission
 from holdfast.adapters.http.app import build, serve
 from holdfast.adapters.http.ports import Rooms
 from holdfast.adapters.log import LogClient
@@ -148,7 +149,8 @@ async def run(region: str, home: Home, stop: asyncio.Event) -> None:
     node = Node(home, region)
     here = node.state.here
     tasks = [asyncio.create_task(task) for task in node.tasks()]
-    server = asyncio.create_task(serve(build(node.rooms), here.host, here.http_port, stop))
+    app = Admission(build(node.rooms), node.rooms, node.state.gate)
+    server = asyncio.create_task(serve(app, here.host, here.http_port, stop))
     try:
         done, _ = await asyncio.wait([server, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in done:

@@ -10,6 +10,7 @@ from holdfast.adapters.log import LogClient
 from holdfast.core.classes import Class, chain_id
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.feed.ladder import TABLE
+from holdfast.core.health.admission import Gate, Priority, Why
 from holdfast.core.rulings import STRICTNESS
 from holdfast.core.tenants import PLATFORM
 from holdfast.region.node_feed import NodeFeed
@@ -21,6 +22,15 @@ from holdfast.region.node_trials import count_unread
 PEER_EVERY_S = 1.0
 REACHABLE_S = 3.0  # a peer that has not answered for this long is called unreachable
 COUNTERS = ("slates", "entries", "failed", "repeats", "refused", "empty")  # always there, also at 0
+
+
+def admission(gate: Gate) -> s.AdmissionLine:
+    """What the door says of itself."""
+    return s.AdmissionLine(
+        limit=int(gate.limit.value), in_hand=len(gate.in_hand), waiting=gate.waiting(), open=gate.open,
+        admitted={p.name.lower(): gate.admitted[p] for p in Priority},
+        refused={p.name.lower(): {why.name.lower(): gate.refused[p][why] for why in Why} for p in Priority},
+    )
 
 
 class NodeFigures:
@@ -99,7 +109,7 @@ class NodeFigures:
                 "slate_p50": quantile(st.tally.slate_ms, 0.5), "slate_p99": quantile(st.tally.slate_ms, 0.99),
                 "fold_p50": quantile(st.tally.fold_ms, 0.5), "fold_p99": quantile(st.tally.fold_ms, 0.99),
             },
-            viewers=len(st.world.profiles),
+            viewers=len(st.world.profiles), admission=admission(st.gate),
             incidents=[
                 s.IncidentLine(stamp=i.stamp, region=i.region, what=i.what, text=i.text) for i in reversed(st.incidents)
             ],

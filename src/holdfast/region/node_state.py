@@ -25,6 +25,7 @@ from holdfast.core.errors import Degraded
 from holdfast.core.feed.ladder import Ladder, Rung
 from holdfast.core.feed.shapes import SlateItem
 from holdfast.core.feed.world import World
+from holdfast.core.health.admission import Gate
 from holdfast.core.hlc import Hlc
 from holdfast.region.node_networks import Model, Networks
 
@@ -90,6 +91,7 @@ class State:
         self.world = World(self.here.jurisdiction)
         self.clock = Hlc()
         self.tally = Tally()
+        self.gate = Gate()
         self.peers = {r.name: Peer() for r in self.top.peers(region)}
         self.held: asks.Have = {}
         self.safe: asks.Have = {}

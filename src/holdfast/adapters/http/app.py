@@ -19,6 +19,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from holdfast import __version__
 from holdfast.adapters.http import routes_items, routes_me, routes_people, routes_region, routes_team, routes_uploads
+from holdfast.adapters.http.admit import App
 from holdfast.adapters.http.ports import Rooms
 from holdfast.adapters.http.schema_page import SchemaPage
 from holdfast.adapters.http.shapes import Fault
@@ -82,7 +83,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: Litestar, host: str, port: int, stop: asyncio.Event) -> None:
+async def serve(app: App, host: str, port: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises SystemExit (uvicorn's way) if the port is busy."""
     config = uvicorn.Config(
         app, host=host, port=port, loop="none", http="httptools", ws="none", lifespan="off", access_log=False,

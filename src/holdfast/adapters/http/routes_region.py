@@ -9,6 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.static_files import create_static_files_router
 
 from holdfast.adapters.http import shapes as s
+from holdfast.adapters.http.metrics import TEXT, text
 from holdfast.adapters.http.ports import Rooms
 from holdfast.adapters.http.wire import answer
 
@@ -34,7 +35,11 @@ def routes(rooms: Rooms) -> list[Any]:
     async def shelf(request: Asked) -> Response[Any]:
         return answer(request, rooms.figures.shelf())
 
-    return [info, status, safe, shelf, *webapp(rooms.webapp)]
+    @get("/metrics", media_type=TEXT, include_in_schema=False)
+    async def metrics() -> Response[str]:
+        return Response(text(rooms.figures.status()), media_type=TEXT)
+
+    return [info, status, safe, shelf, metrics, *webapp(rooms.webapp)]
 
 
 def no_such_file(request: Asked, error: ValueError) -> Response[Any]:

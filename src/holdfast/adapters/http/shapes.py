@@ -328,6 +328,17 @@ class IncidentLine(msgspec.Struct, kw_only=True):
     text: str
 
 
+class AdmissionLine(msgspec.Struct, kw_only=True):
+    """Who was let in since the start and who was not, by priority, and how many may be in hand now."""
+
+    limit: int
+    in_hand: int
+    waiting: int
+    open: int
+    admitted: dict[str, int]
+    refused: dict[str, dict[str, int]]  # priority -> why -> how many
+
+
 class Status(msgspec.Struct, kw_only=True):
     """How this region is, in figures."""
 
@@ -349,6 +360,7 @@ class Status(msgspec.Struct, kw_only=True):
     rates: dict[str, float]
     latency_ms: dict[str, float]
     viewers: int
+    admission: AdmissionLine
     incidents: list[IncidentLine]
 
 
