@@ -11,9 +11,7 @@ asked for a longer public list, which is filtered and ordered here.
 """
 
 import asyncio
-import random
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any, Literal
 import msgspec
 
 from holdfast.adapters.aio.calls import Calls, RefusedEntry
+from holdfast.adapters.around import HERE, Around
 from holdfast.adapters.signing import Signer, b64, device_message
 from holdfast.client.answers import Acked, Marks
 from holdfast.client.device import Memory
@@ -50,7 +49,7 @@ DOORS = ("door", "malformed", "large")  # codes by which a region says that the 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Something noticed: `suspect`, `moved`, `acked`, `safe`, `refused` or `slate`. `at_s`: monotonic seconds."""
+    """Noticed: `asked` (for a slate), `slate`, `suspect`, `moved`, `acked`, `safe`, `refused`. `at_s`: monotonic."""
 
     what: str
     region: str
@@ -67,19 +66,22 @@ class Client:
     def __init__(
         self, places: Sequence[Place], jurisdiction: str, *, prefer: str = "", device: Signer | None = None,
         outbox: Path | None = None, calls: Calls | None = None, tell: Callable[[Told], None] = lambda told: None,
+        around: Around = HERE,
     ) -> None:  # fmt: skip
+        self._now_s, self._wall_us = around.now_s, around.now_us
+        self._chance, self._token_hex = around.chance, around.token_hex
         self.router = Router(jurisdiction, sorted(places, key=lambda p: p.name != prefer))
         self.memory = Memory()
         self.alias = ""
         self.heartbeat_s = HEARTBEAT_S
         self._own_calls = calls is None
-        self._reach = Reach(self.router, calls or Calls(), self._suspected)
+        self._reach = Reach(self.router, calls or Calls(), self._suspected, self._now_s)
         self._journal = Journal(outbox) if outbox else None
         self.outbox = self._journal.load() if self._journal else Outbox()
         seed, known = self._journal.key() if self._journal and not device else (secrets.token_bytes(32), device)
         self._device = device or Signer(seed)
         if known and not self.outbox.last:  # a known device without its outbox: numbers it cannot have used yet
-            self.outbox.last = time.time_ns() // 1000
+            self.outbox.last = self._wall_us()
         self.tell = tell
         self._token = ""
         self._clock, self._ahead_us = Hlc(), 0
@@ -121,10 +123,10 @@ class Client:
 
         Raises Refused only when the request itself is at fault.
         """
-        request = secrets.token_hex(8)
-        near = self.router.candidates(time.monotonic())
+        request = self._token_hex(8)
+        near = self.router.candidates(self._now_s())
         ask = FeedRequest(
-            n=n, request=request, context=self.memory.context(time.monotonic()), seen=list(self.memory.seen),
+            n=n, request=request, context=self.memory.context(self._now_s()), seen=list(self.memory.seen),
             at_most=at_most, exclude=list(exclude), feed=feed, topic=topic,  # type: ignore[arg-type]
         )  # fmt: skip
         try:
@@ -133,9 +135,9 @@ class Client:
             )
         except Degraded:
             slate = self.memory.alone(ask, self._now_us())
-            self.tell(Told("slate", "", time.monotonic()))
+            self.tell(Told("slate", "", self._now_s()))
             return slate
-        self._heard_s = time.monotonic()
+        self._heard_s = self._now_s()
         self._hear(place.name, slate.safe, slate.held, slate.now)
         self.memory.offered(slate.items)
         if place.jurisdiction != self.router.jurisdiction:
@@ -144,10 +146,11 @@ class Client:
             slate.items, slate.rewatch = self.memory.order(fit, n, slate.feed)
             slate.rewatch |= not kept  # a repeat, and said to be one, is better than nothing at all
             slate.taste = self.memory.shown_taste()
-        self.tell(Told("slate", place.name, time.monotonic()))
+        self.tell(Told("slate", place.name, self._now_s()))
         return slate
 
     async def _ask_feed(self, place: Place, ask: FeedRequest) -> Slate:
+        self.tell(Told("asked", place.name, self._now_s()))
         url = f"{place.url}/v1/feed"
         if place.jurisdiction != self.router.jurisdiction:  # the fence: nothing about this viewer leaves
             return await self._reach.calls.call("POST", url, FeedRequest(n=SLATE_MAX), answer=Slate)
@@ -165,20 +168,20 @@ class Client:
         """A showing ended. Returns the outbox number."""
         dwell_ms, duration_ms = (min(max(0, ms), SHOWING_MAX_MS) for ms in (dwell_ms, duration_ms))
         fields = {"item": item, "dwell_ms": dwell_ms, "duration_ms": duration_ms, "slate": slate, "pos": pos}
-        self.memory.remember("view", item, dwell_ms, duration_ms, time.monotonic())
+        self.memory.remember("view", item, dwell_ms, duration_ms, self._now_s())
         return self._say("view", fields)
 
     def like(self, item: str, on: bool = True) -> int:
         if on:
-            self.memory.remember("like", item, 0, 0, time.monotonic())
+            self.memory.remember("like", item, 0, 0, self._now_s())
         return self._say("like", {"item": item, "on": on})
 
     def skip(self, item: str, slate: str = "") -> int:
-        self.memory.remember("skip", item, 0, 0, time.monotonic())
+        self.memory.remember("skip", item, 0, 0, self._now_s())
         return self._say("skip", {"item": item, "slate": slate})
 
     def hide(self, item: str, slate: str = "") -> int:
-        self.memory.remember("hide", item, 0, 0, time.monotonic())
+        self.memory.remember("hide", item, 0, 0, self._now_s())
         return self._say("hide", {"item": item, "slate": slate})
 
     def follow(self, creator: str, on: bool = True) -> int:
@@ -196,11 +199,11 @@ class Client:
         return self._say("reset", {"before": max(self._now_us(), self._clock.last)})
 
     def share(self, item: str) -> int:
-        self.memory.remember("share", item, 0, 0, time.monotonic())
+        self.memory.remember("share", item, 0, 0, self._now_s())
         return self._say("share", {"item": item})
 
     def comment(self, item: str, text: str) -> int:
-        self.memory.remember("comment", item, 0, 0, time.monotonic())
+        self.memory.remember("comment", item, 0, 0, self._now_s())
         return self._say("comment", {"item": item, "text": text})
 
     def _say(self, kind: str, fields: dict[str, object]) -> int:
@@ -220,7 +223,7 @@ class Client:
         return self._clock.tick(self._now_us())
 
     def _now_us(self) -> int:
-        return time.time_ns() // 1000 + self._ahead_us
+        return self._wall_us() + self._ahead_us
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -234,7 +237,7 @@ class Client:
             batch = self.outbox.batch(self._at_once)
             if not batch:
                 continue
-            near = self.router.candidates(time.monotonic())
+            near = self.router.candidates(self._now_s())
             try:
                 if not near:
                     raise Degraded("no permitted region answers")
@@ -243,14 +246,14 @@ class Client:
             except RefusedEntry as e:
                 self._refused(batch[e.index if e.index < len(batch) else 0], e.field)
             except Degraded:
-                if self.router.candidates(time.monotonic())[:1] in ([], near[:1]):  # nowhere better to go
-                    await asyncio.sleep(delay_s(attempt, random.random(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S))
+                if self.router.candidates(self._now_s())[:1] in ([], near[:1]):  # nowhere better to go
+                    await asyncio.sleep(delay_s(attempt, self._chance(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S))
                     attempt += 1
             except Refused as e:
                 if e.code in DOORS:
                     self._narrow(batch)
                 else:  # the token, or what answers there is no region: try again slowly, and keep everything
-                    await asyncio.sleep(delay_s(attempt, random.random(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S))
+                    await asyncio.sleep(delay_s(attempt, self._chance(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S))
                     attempt += 1
             if self.outbox.waits():
                 self._news.set()
@@ -269,7 +272,7 @@ class Client:
         place, acked = await self._reach.race(
             lambda p: self._personal(p, "POST", "/v1/events", body, Acked), near, WRITE_DEADLINE_S
         )
-        now_s = self._heard_s = time.monotonic()
+        now_s = self._heard_s = self._now_s()
         left = self.outbox.acknowledge(numbers, *acked.acks(now_s))
         self.tell(Told("acked", place.name, now_s, [n for n in numbers if n not in left] if left else numbers))
         self._hear(place.name, acked.safe, acked.held, acked.now)
@@ -288,7 +291,7 @@ class Client:
         self.outbox.refuse(number)
         if self._journal:
             self._journal.drop([number], self.outbox)
-        self.tell(Told("refused", self.router.active, time.monotonic(), [number]))
+        self.tell(Told("refused", self.router.active, self._now_s(), [number]))
 
     def _ahead(self, kept: Kept) -> bool:
         """Whether an entry is stamped too far ahead of the regions' time for any of them to have taken it."""
@@ -299,16 +302,16 @@ class Client:
     def _hear(self, region: str, safe: Watermark, held: Watermark, now_us: int) -> None:
         """Learn from any answer: the region's clock, and what may be let go."""
         self._tell_time(now_us)
-        gone = self.outbox.let_go(safe, held, region, time.monotonic())
-        if self.outbox.forgotten(held, region, time.monotonic()):
+        gone = self.outbox.let_go(safe, held, region, self._now_s())
+        if self.outbox.forgotten(held, region, self._now_s()):
             self._news.set()
         if gone:
             if self._journal:
                 self._journal.drop(gone, self.outbox)
-            self.tell(Told("safe", region, time.monotonic(), gone))
+            self.tell(Told("safe", region, self._now_s(), gone))
 
     def _tell_time(self, now_us: int) -> None:
-        self._ahead_us, self._told_time = now_us - time.time_ns() // 1000, True
+        self._ahead_us, self._told_time = now_us - self._wall_us(), True
 
     # -- identity ------------------------------------------------------------------------------------------------
 
@@ -339,7 +342,7 @@ class Client:
     # -- health --------------------------------------------------------------------------------------------------
 
     def _suspected(self, name: str) -> None:
-        now_s = time.monotonic()
+        now_s = self._now_s()
         self.tell(Told("suspect", name, now_s))
         if name not in self._probes or self._probes[name].done():
             self._probes[name] = asyncio.create_task(self._probe(name))
@@ -350,9 +353,9 @@ class Client:
 
     def _move(self) -> None:
         """Settle on the best region; whatever is not safe is said again there."""
-        if self.router.settle(time.monotonic()):
+        if self.router.settle(self._now_s()):
             self.outbox.moved()
-            self.tell(Told("moved", self.router.active, time.monotonic()))
+            self.tell(Told("moved", self.router.active, self._now_s()))
             self._news.set()
 
     async def _probe(self, name: str) -> None:
@@ -360,7 +363,7 @@ class Client:
         place = next(p for p in self.router.places if p.name == name)
         attempt = 0
         while self.router.vantages[name].suspected:
-            await asyncio.sleep(delay_s(attempt, random.random(), first_s=PROBE_FIRST_S, cap_s=PROBE_CAP_S))
+            await asyncio.sleep(delay_s(attempt, self._chance(), first_s=PROBE_FIRST_S, cap_s=PROBE_CAP_S))
             attempt += 1
             try:
                 await self._reach.race(self._marks, [place], WRITE_DEADLINE_S)
@@ -376,14 +379,14 @@ class Client:
     async def _listen(self) -> None:
         """A quiet region is asked how safe things are: that is its heartbeat, and lets the outbox go."""
         while True:
-            await asyncio.sleep(self.heartbeat_s * (0.75 + random.random() / 2))
+            await asyncio.sleep(self.heartbeat_s * (0.75 + self._chance() / 2))
             self._move()
-            idle_s = time.monotonic() - self._heard_s
-            near = self.router.candidates(time.monotonic())
+            idle_s = self._now_s() - self._heard_s
+            near = self.router.candidates(self._now_s())
             if near and (idle_s >= self.heartbeat_s or self.outbox.kept):
                 try:
                     place, marks = await self._reach.race(self._marks, near[:1], WRITE_DEADLINE_S)
                 except (Degraded, Refused):
                     continue
-                self._heard_s = time.monotonic()
+                self._heard_s = self._now_s()
                 self._hear(place.name, marks.safe, marks.held, marks.now)

@@ -131,7 +131,7 @@ def _rates(crowd: list[Witness], seconds: float) -> tuple[float, float]:
     """Entries acknowledged and slates a second, over the last `seconds`."""
     since_s = time.monotonic() - seconds
     entries = sum(n for w in crowd for at, n in w.record.acked_at if at >= since_s)
-    slates = sum(at >= since_s for w in crowd for at, _ in w.record.slates)
+    slates = sum(shown.at_s >= since_s for w in crowd for shown in w.record.slates)
     return entries / seconds, slates / seconds
 
 
@@ -142,7 +142,7 @@ def _waits(
     records = [w.record for w in crowd]
     pairs = zip(records, elsewhere, strict=True)
     suspect = [0.0 if gone else _first(r.suspected, cut_s, {LOST}) for r, gone in pairs]
-    slate = [_first(r.slates, cut_s, {SPARE}) for r in records]
+    slate = [_first([(s.at_s, s.region) for s in r.slates], cut_s, {SPARE}) for r in records]
     ack = [_first(r.acks, cut_s, {SPARE}) for r in records]
     after = [[max(0.0, x - y) for x, y in zip(what, suspect, strict=True)] for what in (slate, ack)]
     return Verdict(

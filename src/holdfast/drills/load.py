@@ -1,8 +1,8 @@
 """Viewers at a steady rate, and a record of everything that was said to them and what they were promised.
 
 A drill is only as good as its witness. Each witness here is a device with the SDK: it asks for a slate once a second,
-watches all of it, and writes down when what was acknowledged, when what was declared safe, and every slate that was
-empty or repeated itself.
+watches all of it (or a part), and writes down when what was acknowledged, when what was declared safe, how long it had
+waited for that, and every slate that was empty or repeated itself.
 """
 
 import asyncio
@@ -22,6 +22,19 @@ ITEMS_PER_PUT = 500
 SLATE_SIZE = 10  # watched in a second: ten entries a second from each witness
 SAYS_PER_SLATE = 5  # in so many portions, so that entries flow all the time
 KNOWN_WAIT_S = 30.0
+ALONE = "DEVICE"  # the rung of a slate that no region gave
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One answer to a request for a slate. `region`: "" if none gave it; `attempts`: how many were asked."""
+
+    at_s: float
+    took_s: float
+    region: str
+    rung: str
+    attempts: int
+    items: int
 
 
 @dataclass(slots=True)
@@ -29,40 +42,71 @@ class Record:
     """What one witness saw. Times: monotonic seconds; numbers: of its outbox."""
 
     suspected: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
-    slates: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
+    moved: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])  # to which region
+    slates: list[Shown] = field(default_factory=list[Shown])
     acks: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
     acked_at: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
+    safe_at: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
+    write_s: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])  # (said, until acknowledged)
+    safe_s: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])  # (acknowledged, until safe)
     acknowledged: IntervalSet = field(default_factory=IntervalSet)
     safe: IntervalSet = field(default_factory=IntervalSet)
+    repeated: list[float] = field(default_factory=list[float])
     refused: int = 0
     empty: int = 0
-    repeats: int = 0
     failed: int = 0
+    asked: int = 0
+    _said: dict[int, float] = field(default_factory=dict[int, float])
+    _acked: dict[int, float] = field(default_factory=dict[int, float])
+
+    @property
+    def repeats(self) -> int:
+        return len(self.repeated)
+
+    def say(self, number: int, now_s: float) -> None:
+        """Something was put into the outbox."""
+        self._said[number] = now_s
 
     def hear(self, told: Told) -> None:
         """Write down what the client noticed."""
+        at_s = told.at_s
         if told.what == "suspect":
-            self.suspected.append((told.at_s, told.region))
-        elif told.what == "slate":
-            self.slates.append((told.at_s, told.region))
+            self.suspected.append((at_s, told.region))
+        elif told.what == "moved":
+            self.moved.append((at_s, told.region))
+        elif told.what == "asked":
+            self.asked += 1
         elif told.what == "acked":
-            self.acks.append((told.at_s, told.region))
-            self.acked_at.append((told.at_s, len(told.numbers)))
-            for n in told.numbers:
-                self.acknowledged.add(n)
+            self.acks.append((at_s, told.region))
+            fresh = [n for n in told.numbers if self.acknowledged.add(n)]  # said again elsewhere, it counts once
+            self.acked_at.append((at_s, len(fresh)))
+            for n in fresh:
+                said_s = self._said.pop(n, at_s)
+                self.write_s.append((said_s, at_s - said_s))
+                self._acked[n] = at_s
         elif told.what == "safe":
+            self.safe_at.append((at_s, len(told.numbers)))
             for n in told.numbers:
                 self.safe.add(n)
+                acked_s = self._acked.pop(n, at_s)
+                self.safe_s.append((acked_s, at_s - acked_s))
         elif told.what == "refused":
             self.refused += len(told.numbers)
 
 
 class Witness:
-    """One device at a steady rate. When its client moves it asks for a slate at once, as an app refills its buffer."""
+    """One device at a steady rate. When its client moves it asks for a slate at once, as an app refills its buffer.
 
-    def __init__(self, places: Sequence[Place], jurisdiction: str, prefer: str, calls: Calls) -> None:
+    `watches`: how many videos of a slate are watched; the others are let go, and may be offered again.
+    """
+
+    def __init__(
+        self, places: Sequence[Place], jurisdiction: str, prefer: str, calls: Calls, *, watches: float = SLATE_SIZE
+    ) -> None:
         self.record = Record()
         self.client = Client(places, jurisdiction, prefer=prefer, calls=calls, tell=self._hear)
+        self.prefer = prefer
+        self._watches, self._owed = watches, 0.0
         self._moved = asyncio.Event()
         self._offered: set[str] = set()  # in the buffer or watched: not to be offered again
         self._buffer: deque[tuple[str, SlateItem]] = deque()
@@ -89,25 +133,34 @@ class Witness:
 
     async def _slate(self) -> None:
         record, waiting = self.record, [item.item for _, item in self._buffer]
+        begun_s, asked = time.monotonic(), record.asked
         try:
             slate = await self.client.feed(SLATE_SIZE, exclude=waiting)
         except (Degraded, Refused):
             record.failed += 1
             return
+        now_s = time.monotonic()
+        record.slates.append(
+            Shown(now_s, now_s - begun_s, slate.region, slate.rung, record.asked - asked, len(slate.items))
+        )
         record.empty += not slate.items
         if not slate.rewatch:
-            record.repeats += sum(i.item in self._offered for i in slate.items)
-        for item in slate.items:
+            record.repeated += [now_s for i in slate.items if i.item in self._offered]
+        self._owed += self._watches
+        taken = slate.items[: int(self._owed)]
+        self._owed -= int(self._owed)
+        for item in taken:
             self._offered.add(item.item)
             self._buffer.append((slate.slate, item))
 
     async def _watch(self) -> None:
         """Watch what is in the buffer, a portion at a time."""
-        portion = SLATE_SIZE // SAYS_PER_SLATE
+        portion = max(1, round(self._watches / SAYS_PER_SLATE))
         while True:
             for pos in range(min(portion, len(self._buffer))):
                 slate, item = self._buffer.popleft()
-                self.client.view(item.item, dwell_ms=6000, duration_ms=6000, slate=slate, pos=pos)
+                number = self.client.view(item.item, dwell_ms=6000, duration_ms=6000, slate=slate, pos=pos)
+                self.record.say(number, time.monotonic())
             await asyncio.sleep(0.95 / SAYS_PER_SLATE)
 
     async def missing(self, region: str, numbers: IntervalSet) -> int:
