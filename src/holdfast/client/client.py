@@ -240,14 +240,15 @@ class Client:
             near = self.router.candidates(self._now_s())
             try:
                 if not near:
-                    raise Degraded("no permitted region answers")
+                    raise Degraded("no permitted region answers", retry_after_s=0.0)
                 await self._send(near, batch)
                 attempt = 0
             except RefusedEntry as e:
                 self._refused(batch[e.index if e.index < len(batch) else 0], e.field)
-            except Degraded:
-                if self.router.candidates(self._now_s())[:1] in ([], near[:1]):  # nowhere better to go
-                    await asyncio.sleep(delay_s(attempt, self._chance(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S))
+            except Degraded as e:
+                if e.retry_after_s or self.router.candidates(self._now_s())[:1] in ([], near[:1]):  # nowhere better
+                    wait_s = delay_s(attempt, self._chance(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S)
+                    await asyncio.sleep(max(wait_s, min(e.retry_after_s, RETRY_CAP_S)))
                     attempt += 1
             except Refused as e:
                 if e.code in DOORS:
@@ -277,7 +278,7 @@ class Client:
         self.tell(Told("acked", place.name, now_s, [n for n in numbers if n not in left] if left else numbers))
         self._hear(place.name, acked.safe, acked.held, acked.now)
         if left:
-            raise Degraded(f"{place.name} named no block for {len(left)} entries")
+            raise Degraded(f"{place.name} named no block for {len(left)} entries", retry_after_s=0.0)
 
     def _refused(self, kept: Kept, field: str) -> None:
         """The door does not take an entry. If only our clock was ahead, all that it stamped so is stamped anew."""

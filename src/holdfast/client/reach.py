@@ -3,8 +3,9 @@
 The naive way asks one region and waits for a time-out of some seconds: a dead data centre then costs every viewer
 those seconds. Asking all at once costs the living ones double work for ever. So (as browsers do with addresses, RFC
 8305 "happy eyeballs") we ask one; the next starts when the first has *failed*, has become *suspicious*, or, for reads
-and within a budget, is merely *slow*. The first answer wins and the others are dropped. A region from which other
-answers come is not suspicious; but after SLOW_S its asker looks elsewhere all the same.
+is merely *slow*. Each runner after the first is paid from the budget (`core.health.budget`): when that is used up, the
+first is all there is. The first answer wins and the others are dropped. A region from which other answers come is not
+suspicious; but after SLOW_S its asker looks elsewhere all the same.
 """
 
 import asyncio
@@ -34,39 +35,47 @@ class _Runner:
 class Reach:
     """The router at work. `on_suspect(name)` is called when a region is first suspected."""
 
-    def __init__(self, router: Router, calls: Calls, on_suspect: Callable[[str], None] = lambda name: None) -> None:
+    def __init__(
+        self, router: Router, calls: Calls, on_suspect: Callable[[str], None] = lambda name: None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._now_s = now_s
         self.router = router
         self.calls = calls
         self._on_suspect = on_suspect
 
     def suspect(self, place: Place) -> None:
         """Note that `place` failed or fell silent."""
-        if self.router.vantages[place.name].bad(time.monotonic()):
+        if self.router.vantages[place.name].bad(self._now_s()):
             self._on_suspect(place.name)
 
     async def race(self, shot: "Shot[T]", places: list[Place], deadline_s: float, hedge: int = 0) -> tuple[Place, T]:
         """Return (place, answer) of the first of `places` to answer.
 
-        The first `hedge` places may be asked early, within the budget. Raises Refused as soon as a region refuses (it
-        is there, the request is at fault), Degraded when all failed or `deadline_s` has passed.
+        The first `hedge` places may be asked early. Raises Refused as soon as a region refuses (it is there, the
+        request is at fault), Degraded when all failed, no further attempt could be paid for, or `deadline_s` has
+        passed; its `retry_after_s` is what a region asked for, else 0.
         """
-        begun_s = time.monotonic()
+        begun_s = self._now_s()
         waiting = list(places)
         running: dict[asyncio.Task[T], _Runner] = {}
-        asked, failure = 0, "no region may be asked"
-        if hedge:
-            self.router.hedges.earn()
+        asked, failure, told_s, budget = 0, "no region may be asked", 0.0, self.router.budget
+        budget.earn()
         self.calls.ear.attend()
         try:
             while True:
-                now_s = time.monotonic()
+                now_s = self._now_s()
                 if waiting and all(r.suspected or now_s - r.at_s >= SLOW_S for r in running.values()):
+                    if asked and not budget.retry():
+                        waiting.clear()
+                        continue
                     self._launch(shot, waiting.pop(0), running)
                     asked += 1
                 left_s = begun_s + deadline_s - now_s
                 if not running or left_s <= 0:
-                    raise Unreachable(failure if not running else f"no answer within {deadline_s:.1f} s")
-                may_hedge = bool(waiting) and asked < hedge and self.router.hedges.saved >= 1.0
+                    what = failure if not running else f"no answer within {deadline_s:.1f} s"
+                    raise Unreachable(what, retry_after_s=told_s)
+                may_hedge = bool(waiting) and asked < hedge and budget.may_hedge()
                 await asyncio.wait(running, timeout=min(left_s, self._next_s(running, may_hedge, bool(waiting))),
                                    return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
                 for task in [t for t in running if t.done()]:
@@ -75,8 +84,9 @@ class Reach:
                         return runner.place, self._settle(task, runner)
                     except Degraded as e:
                         failure = str(e)
+                        told_s = max(told_s, 0.0 if isinstance(e, Unreachable) else e.retry_after_s)
                 self._grow_suspicious(running)
-                if may_hedge and running and self._slow(running) and self.router.hedges.spend():
+                if may_hedge and running and self._slow(running) and budget.hedge():
                     self._launch(shot, waiting.pop(0), running)
                     asked += 1
         finally:
@@ -85,10 +95,10 @@ class Reach:
                 task.cancel()
 
     def _launch(self, shot: "Shot[T]", place: Place, running: "dict[asyncio.Task[T], _Runner]") -> None:
-        running[asyncio.ensure_future(shot(place))] = _Runner(place, time.monotonic(), self.calls.ear.deaf_s)
+        running[asyncio.ensure_future(shot(place))] = _Runner(place, self._now_s(), self.calls.ear.deaf_s)
 
     def _settle(self, task: "asyncio.Task[T]", runner: _Runner) -> T:
-        now_s = time.monotonic()
+        now_s = self._now_s()
         vantage = self.router.vantages[runner.place.name]
         try:
             answer = task.result()
@@ -108,7 +118,7 @@ class Reach:
 
     def _next_s(self, running: "dict[asyncio.Task[T], _Runner]", may_hedge: bool, may_leave: bool) -> float:
         """Time until a runner becomes suspicious, slow enough to hedge, or too slow to wait for, in seconds."""
-        now_s = time.monotonic()
+        now_s = self._now_s()
         due = [now_s + self._patience_left_s(r) for r in running.values() if not r.suspected]
         if may_hedge:
             due += [r.at_s + self.router.hedge_after_s(r.place.name) for r in running.values()]
@@ -119,10 +129,10 @@ class Reach:
     def _patience_left_s(self, runner: _Runner) -> float:
         vantage = self.router.vantages[runner.place.name]
         deaf_s = self.calls.ear.deaf_s - runner.deaf_at_s
-        return vantage.patience_s() - vantage.silence_s(runner.at_s, time.monotonic(), deaf_s)
+        return vantage.patience_s() - vantage.silence_s(runner.at_s, self._now_s(), deaf_s)
 
     def _slow(self, running: "dict[asyncio.Task[T], _Runner]") -> bool:
-        now_s = time.monotonic()
+        now_s = self._now_s()
         return all(now_s - r.at_s >= self.router.hedge_after_s(r.place.name) for r in running.values())
 
     def _grow_suspicious(self, running: "dict[asyncio.Task[T], _Runner]") -> None:
