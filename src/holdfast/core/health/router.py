@@ -3,7 +3,7 @@
 Think of a person at a counter. They stay at the counter that served them well. When it goes quiet for longer than is
 normal there, they turn to the next one, and they do not run back at the first movement: only a counter that has been
 calm for a while is one to return to. Asking two counters at once is quick but doubles the work, so it comes out of a
-small budget that ordinary calls pay in.
+small `budget` that ordinary calls pay in.
 
 The jurisdiction fence lives here: `candidates` never names a foreign region; `foreign` lists those that may be asked
 for public things only, without token, context or seen list.
@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from holdfast.core.errors import Refused
+from holdfast.core.health.budget import Budget
 from holdfast.core.health.detector import Vantage
 
 CALM_S = 5.0  # a region that came back must answer well for this long before it is preferred again
-HEDGE_SHARE = 0.1  # at most one extra read in ten
-HEDGE_SAVED_MAX = 5.0  # how many hedges may be saved up: a burst, not a doubling
 HEDGE_AFTER_DEVIATIONS = 2.0  # about the slowest twentieth of answers
 
 
@@ -31,30 +30,13 @@ class Place(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Hedges:
-    """The budget for second reads: each read pays in HEDGE_SHARE, each hedge takes out one."""
-
-    saved: float = 1.0
-
-    def earn(self) -> None:
-        self.saved = min(HEDGE_SAVED_MAX, self.saved + HEDGE_SHARE)
-
-    def spend(self) -> bool:
-        """Take one hedge out if there is one."""
-        if self.saved < 1.0:
-            return False
-        self.saved -= 1.0
-        return True
-
-
-@dataclass(slots=True)
 class Router:
     """One client's view of all regions. `places` in order of preference, nearest first."""
 
     jurisdiction: str
     places: list[Place]
     vantages: dict[str, Vantage] = field(default_factory=dict[str, Vantage])
-    hedges: Hedges = field(default_factory=Hedges)
+    budget: Budget = field(default_factory=Budget)
     active: str = ""
 
     def __post_init__(self) -> None:
