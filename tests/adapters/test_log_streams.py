@@ -11,6 +11,7 @@ from keeper_world import World
 
 from holdfast.adapters.log_streams import Streams
 from holdfast.core.log.continuity import Key
+from patience import SLOW
 
 KEY = Key("personal/eu-west", "0123456789ab")
 
@@ -42,7 +43,7 @@ def test_streams_of_others_on_the_same_server_do_not_hold_us_up(tmp_path: Path) 
             await streams.create(KEY)
             other = json.dumps({"name": "KV_somebody", "subjects": ["theirs.>"], "storage": "file"}).encode()
             await client.wire.request("$JS.API.STREAM.CREATE.KV_somebody", other, 2.0)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(5 * SLOW):
                 assert list(await streams.names()) == [KEY]
             await client.close()
 

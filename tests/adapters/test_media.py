@@ -1,6 +1,7 @@
 """Clips of every kind in, HLS out, and plain words for what cannot be shown. Real files, a real sandbox."""
 
 import asyncio
+import contextlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from holdfast.adapters import media
 from holdfast.adapters.blobs import sha_of
 from holdfast.adapters.media_cut import cut
 from holdfast.core.errors import Broken, Refused
+from patience import comes
 
 SHARED = Path(__file__).parents[3] / "shared" / "clips"
 Paint = Callable[[int], np.ndarray]
@@ -219,10 +221,7 @@ def test_giving_up_ends_the_child(tmp_path: Path) -> None:
 
     async def give_up() -> None:
         work = asyncio.create_task(media.transcode(clip, tmp_path))
-        for _ in range(500):
-            await asyncio.sleep(0.02)
-            if _children_on(tmp_path):
-                break
+        await comes(lambda: work.done() or _children_on(tmp_path), 30, step_s=0.02)
         assert not work.done()
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
@@ -232,8 +231,12 @@ def test_giving_up_ends_the_child(tmp_path: Path) -> None:
 
 
 def _children_on(folder: Path) -> list[str]:
-    lines = (p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists())
-    return [line.decode() for line in lines if b"media_child" in line and str(folder).encode() in line]
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # processes come and go
+            line = path.read_bytes()
+            found += [line.decode()] if b"media_child" in line and str(folder).encode() in line else []
+    return found
 
 
 def test_the_child_takes_on_its_limits() -> None:

@@ -18,7 +18,7 @@ from holdfast.core.topology import DEFAULT, resolve
 
 def holdfast(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     run = [sys.executable, "-m", "holdfast.cli.main", *words]
-    return subprocess.run(run, capture_output=True, text=True, timeout=60, cwd=cwd)
+    return subprocess.run(run, capture_output=True, text=True, timeout=200, cwd=cwd)
 
 
 def mistakes(tmp_path: Path) -> dict[str, list[str]]:

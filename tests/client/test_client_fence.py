@@ -12,6 +12,7 @@ from aiohttp import web
 
 from holdfast.adapters.aio.calls import Calls, Unreachable
 from holdfast.client import Client, Place
+from patience import comes
 
 HOUR_US = 3_600_000_000
 
@@ -82,13 +83,6 @@ def taking(entries: list[dict[str, Any]]) -> None:
     return None
 
 
-async def until(what: Callable[[], bool], seconds: float = 10.0) -> None:
-    end_s = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end_s
-        await asyncio.sleep(0.02)
-
-
 def test_a_foreign_region_hears_how_many_and_not_even_a_name_of_the_request() -> None:
     abroad = Stub("us-east", taking)
     abroad.items = [item(f"v{k}") for k in range(3)]
@@ -143,9 +137,9 @@ def test_what_a_runaway_clock_stamped_is_stamped_anew_and_not_dropped() -> None:
         viewer._ahead_us = HOUR_US  # the device's clock is an hour ahead, and no region has told it the time
         numbers = [viewer.view(f"v{k}", dwell_ms=10**9) for k in range(3)]
         async with viewer:
-            await until(lambda: len(region.taken) == 3)
+            await comes(lambda: len(region.taken) == 3)
             numbers.append(viewer.like("v0"))
-            await until(lambda: len(region.taken) == 4)
+            await comes(lambda: len(region.taken) == 4)
             assert [e["outbox"] for e in region.taken] == numbers and viewer.outbox.refused == []
             assert all(e["dwell_ms"] == 3_600_000 for e in region.taken[:3]), "a forgotten player counts an hour"
             stamps = [e["stamp"] for e in region.taken]
@@ -165,7 +159,7 @@ def test_a_bad_entry_that_the_region_does_not_name_is_found_and_given_up_alone()
         async with Client([Place("us-east", "US", url)], "US") as viewer:
             for name in ("a", "bad", "b"):
                 viewer.like(name)
-            await until(lambda: len(region.taken) == 2)
+            await comes(lambda: len(region.taken) == 2)
             assert viewer.outbox.refused == [2]
 
     with_stubs(story, region)
@@ -177,7 +171,7 @@ def test_a_stranger_at_the_address_empties_no_outbox() -> None:
     async def story(url: str) -> None:
         async with Client([Place("us-east", "US", url)], "US") as viewer:
             viewer.like("a")
-            await until(lambda: any(path == "/v1/events" for path, _ in stranger.heard))
+            await comes(lambda: any(path == "/v1/events" for path, _ in stranger.heard))
             await asyncio.sleep(0.5)
             assert len(viewer.outbox.kept) == 1 and not viewer.outbox.refused
 

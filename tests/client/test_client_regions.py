@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from holdfast.core.merge import IntervalSet
 from holdfast.core.topology import DEFAULT, Topology, resolve
 from holdfast.drills.load import put_items
 from holdfast.region.supervisor import Supervisor
+from patience import SLOW, comes
 
 ROLES = ("log", "keeper", "node")
 
@@ -26,14 +26,7 @@ def topology() -> Topology:
     return resolve(msgspec.structs.replace(DEFAULT, rtt_ms=0.0), base)
 
 
-async def until(what: Callable[[], bool], why: str, seconds: float = 20.0) -> None:
-    end_s = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end_s, why
-        await asyncio.sleep(0.05)
-
-
-async def folded(viewer: Client, region: str, numbers: set[int], seconds: float = 20.0) -> None:
+async def folded(viewer: Client, region: str, numbers: set[int], seconds: float = 20.0 * SLOW) -> None:
     """What was acknowledged is fsynced at once and folded a moment later: `region` comes to hold `numbers`."""
     end_s = time.monotonic() + seconds
     while missing := numbers - {n for a, b in await viewer.held(region) for n in range(a, b + 1)}:
@@ -103,7 +96,7 @@ async def the_fence_holds(s: Supervisor, top: Topology, places: list[Place], cal
         for item in first.items:
             viewer.view(item.item, dwell_ms=6000, duration_ms=6000)
             viewer.like(item.item)
-        await until(lambda: not viewer.outbox.waits(), "eu-west acknowledges")
+        await comes(lambda: not viewer.outbox.waits(), what="eu-west acknowledges")
         s.cut("eu-west", "silent")
         slates = [await viewer.feed(5) for _ in range(4)]
         viewer.view(slates[-1].items[0].item, dwell_ms=100, duration_ms=6000)
@@ -119,7 +112,7 @@ async def the_fence_holds(s: Supervisor, top: Topology, places: list[Place], cal
         for secret in (b"uthorization", b"context", b"seen", b"/v1/devices", b"/v1/events", *watched):
             assert secret not in tap.heard, secret
         await s.restore("eu-west")
-        await until(lambda: not viewer.outbox.waits(), "what was said meanwhile arrives at home", 30.0)
+        await comes(lambda: not viewer.outbox.waits(), 30, "what was said meanwhile arrives at home")
 
 
 async def a_region_goes_dark(s: Supervisor, root: Path, places: list[Place], calls: Calls) -> None:
@@ -131,7 +124,7 @@ async def a_region_goes_dark(s: Supervisor, root: Path, places: list[Place], cal
         for k in range(200):
             viewer.view(f"drill-{k}", dwell_ms=1000, duration_ms=6000)
             if k == 100:
-                await until(lambda: len(viewer.outbox.kept) < 101, "something is safe")
+                await comes(lambda: len(viewer.outbox.kept) < 101, what="something is safe")
                 s.cut("us-east", "silent")
                 cut_s = time.monotonic()
             await asyncio.sleep(0.01)
@@ -139,7 +132,7 @@ async def a_region_goes_dark(s: Supervisor, root: Path, places: list[Place], cal
             viewer.outbox.put(1, b"")  # a number is given once
         viewer.comment("drill-1", "")  # the door refuses an empty comment: it must not stop what follows
         last = viewer.view("drill-201", dwell_ms=1000, duration_ms=6000)
-        await until(lambda: not viewer.outbox.waits(), "us-west takes over")
+        await comes(lambda: not viewer.outbox.waits(), what="us-west takes over")
         assert viewer.router.active == "us-west" and len(viewer.outbox.refused) == 1
         for t in told:
             if t.what == "acked":
@@ -154,7 +147,7 @@ async def a_region_goes_dark(s: Supervisor, root: Path, places: list[Place], cal
     async with Client(places, "US", calls=calls, outbox=box, prefer="us-west") as viewer:
         assert viewer.outbox.kept and viewer.outbox.last == last, "the outbox outlived the app"
     await s.restore("us-east")
-    await until(lambda: s.power["us-east"] == "on", "us-east returns", 30.0)
+    await comes(lambda: s.power["us-east"] == "on", 30, "us-east returns")
 
 
 async def all_go_dark(s: Supervisor, places: list[Place], calls: Calls) -> None:
@@ -170,7 +163,7 @@ async def all_go_dark(s: Supervisor, places: list[Place], calls: Calls) -> None:
         assert first.items[0].item not in {i.item for i in slate.items}
         for region in ("us-east", "us-west"):
             await s.restore(region)
-        await until(lambda: not viewer.outbox.waits(), "what was said in the dark arrives", 40.0)
+        await comes(lambda: not viewer.outbox.waits(), 40, "what was said in the dark arrives")
         assert (await viewer.feed(3)).region in ("us-east", "us-west")
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "region"))
-from noderig import call, running, until
+from noderig import call, running
 
 from holdfast.adapters import apikeys
 from holdfast.client import own_name
 from holdfast.core.errors import Refused
 from holdfast.drills import importing
 from holdfast.drills.importing_records import SPAN_MAX_US, Deed, entries, fit
+from patience import until
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 DAY_US = 86_400 * 1_000_000
@@ -222,7 +223,7 @@ def test_an_import_that_was_stopped_goes_on_and_counts_nothing_twice(tmp_path: P
 
 def command(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "holdfast.cli.main", "import", *words]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, cwd=cwd, check=False)
+    return subprocess.run(line, capture_output=True, text=True, timeout=200, cwd=cwd, check=False)
 
 
 def test_data_that_changed_since_is_sent_or_refused_and_never_lost(tmp_path: Path) -> None:

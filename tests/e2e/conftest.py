@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stage import AUDIENCE, CLIPS, Installation, Viewer, chromium, until
+from stage import AUDIENCE, CLIPS, Installation, Viewer, chromium
 
 from holdfast.adapters import system
+from patience import until
 
 ROOT = Path(__file__).resolve().parents[2]
-OPEN_S = 270.0  # about 60 on an idle pair of cores
+OPEN_S = 120.0  # about 60 on an idle pair of cores
 HOW = "no Chromium found: apt-get install chromium (or set CHROMIUM to one), then run this again"
 
 
@@ -48,7 +49,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(20)
+            process.wait(100)
         except subprocess.TimeoutExpired:
             process.kill()
 

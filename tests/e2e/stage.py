@@ -1,15 +1,14 @@
 """Who and what stands on stage in these tests: an installation one can cut the power of, and a viewer with a page."""
 
+import http.client
 import json
 import os
 import shutil
-import time
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
+from patience import SLOW, until
 
 CLIPS = 36  # three of each theme: enough to see a feed turn, few enough to draw in a minute
 AUDIENCE = 24  # the model learns from them
@@ -28,8 +27,9 @@ class Installation:
     room: str
     regions: dict[str, str]
 
-    def get(self, url: str) -> Any:
-        with urllib.request.urlopen(url, timeout=3) as answer:
+    def get(self, url: str, token: str = "") -> Any:
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def state(self) -> Any:
@@ -40,7 +40,7 @@ class Installation:
         request = urllib.request.Request(
             f"{self.room}/control/power", data=body, headers={"Content-Type": "application/json"}
         )
-        urllib.request.urlopen(request, timeout=30).read()
+        urllib.request.urlopen(request, timeout=120).read()
 
     def whole(self) -> None:
         """Give every region its power back and wait until all serve."""
@@ -58,18 +58,8 @@ class Installation:
     def serves(self, url: str) -> bool:
         try:
             return self.get(f"{url}/v1/status")["items"]["allowed"] >= CLIPS
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
-
-
-def until(holds: Callable[[], bool], seconds: float, what: str) -> float:
-    """Wait until `holds`; return the seconds it took, fail after `seconds`."""
-    begun = time.monotonic()
-    while time.monotonic() - begun < seconds:
-        if holds():
-            return time.monotonic() - begun
-        time.sleep(0.1)
-    pytest.fail(f"not within {seconds:.0f} s: {what}")
 
 
 PHONE = {"width": 390, "height": 844}
@@ -81,11 +71,12 @@ class Viewer:
 
     def __init__(self, browser: Any, url: str, size: dict[str, int]) -> None:
         self.context = browser.new_context(viewport=size, color_scheme="dark")
+        self.context.set_default_timeout(30_000 * SLOW)
         self.page = self.context.new_page()
         self.faults: list[str] = []
         self.page.on("pageerror", lambda e: self.faults.append(str(e)))
         self.page.goto(url)
-        self.page.wait_for_selector("[data-test=current] video", timeout=30_000)
+        self.page.wait_for_selector("[data-test=current] video", timeout=30_000 * SLOW)
         self.page.evaluate("window.neverReloaded = true")
 
     def see(self) -> dict[str, Any]:

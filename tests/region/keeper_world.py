@@ -20,6 +20,7 @@ from holdfast.core.chain import Block
 from holdfast.core.classes import Class
 from holdfast.core.topology import Region, Topology, resolve
 from holdfast.region.keeper import Keeper
+from patience import SLOW
 
 
 def view(k: int, item: str = "clip", device: str = "v-test") -> entries.View:
@@ -90,6 +91,24 @@ class World:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
+    async def recorded(self, region: str) -> None:
+        """Have the record of watermarks on disk now; by itself it is written several times a second."""
+        await self.keepers[region][0].store.save_held()
+
+    async def carried(self, region: str) -> None:
+        """Wait until every running peer that may hold a region's blocks holds all of them."""
+        law = {r.name: r.jurisdiction for r in self.top.regions}
+
+        def all_held() -> bool:
+            ours = [c for c in self.keepers[region][0].store.copies.values() if c.key.chain.endswith(f"/{region}")]
+            peers = [(name, k.store) for name, (k, _, _) in self.keepers.items() if name != region]
+            return all(
+                store.held(c.cls).get(c.key.chain, {}).get(c.key.epoch, 0) >= c.end.n
+                for name, store in peers for c in ours if c.cls is not Class.PERSONAL or law[name] == law[region]
+            )  # fmt: skip
+
+        await self.until(all_held, 20, f"the peers hold what {region} wrote")
+
     def spawn_keeper(self, region: str, tag: str = "") -> subprocess.Popen[bytes]:
         """Start a keeper as a process of its own."""
         code = "import sys; from pathlib import Path; from holdfast.region.keeper import main;"
@@ -117,22 +136,22 @@ class World:
             for running in [task] if task else [task for _, _, task in self.keepers.values()]:
                 if running.done():
                     running.result()  # a keeper that ended by an error says which
-            if time.monotonic() - began > seconds:
-                raise AssertionError(f"after {seconds} s still not: {what}; said: {self.said}")
+            if time.monotonic() - began > seconds * SLOW:
+                raise AssertionError(f"after {seconds * SLOW} s still not: {what}; said: {self.said}")
             await asyncio.sleep(0.02)
         return time.monotonic() - began
 
     async def client(self, region: str, peer: str = "") -> LogClient:
         return await LogClient.open(self.home, region, peer, role="test")
 
-    async def entries(self, region: str, cls: Class, seconds: float = 3.0) -> dict[tuple[str, int], str]:
+    async def entries(self, region: str, cls: Class) -> dict[tuple[str, int], str]:
         """Everything a local follower of a class sees from the beginning: (device, outbox) -> chain/epoch/n."""
         client = await self.client(region)
         have: Have = {}
         seen: dict[tuple[str, int], str] = {}
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(client.close)
-            async with asyncio.timeout(seconds + 20):
+            async with asyncio.timeout(20 * SLOW):
                 async for news in client.follow_class(cls, have, wait_ms=100):
                     for batch in news.batches:
                         for block in batch.blocks:

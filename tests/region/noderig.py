@@ -38,7 +38,7 @@ class Rig:
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
 
-    def run(self, work: Any, timeout_s: float = 60) -> Any:
+    def run(self, work: Any, timeout_s: float = 180) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout_s)
 
     def start(self) -> None:
@@ -101,7 +101,7 @@ def call(rig: Rig, region: str, method: str, path: str, body: Any = None, *, bea
          headers: dict[str, str] | None = None) -> Answer:
     """Call a node. `body`: bytes as they are, anything else as JSON."""
     port = rig.top.region(region).http_port
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=90)
     sent = dict(headers or {})
     if bearer:
         sent["Authorization"] = f"Bearer {bearer}"
@@ -142,14 +142,3 @@ class Device:
 
     def feed(self, region: str, **request: Any) -> Answer:
         return call(self.rig, region, "POST", "/v1/feed", request, bearer=self.token)
-
-
-def until(check: Any, patience_s: float = 15.0) -> Any:
-    """Wait until `check()` is true and return it. Fails with its last value."""
-    end = time.monotonic() + patience_s
-    while True:
-        value = check()
-        if value or time.monotonic() > end:
-            assert value, f"still {value!r} after {patience_s} s"
-            return value
-        time.sleep(0.05)

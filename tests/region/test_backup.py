@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from holdfast.core.topology import Region, Topology, resolve
 from holdfast.drills.load import put_items
 from holdfast.region.backup import backup, restore
 from holdfast.region.supervisor import Supervisor
+from patience import SLOW, comes
 
 TOP = Topology(rtt_ms=0, regions=[Region(name="eu-west", jurisdiction="EU")])
 ROLES = ("log", "keeper", "node")
@@ -22,11 +24,7 @@ PHONE = Signer(b"a phone that outlives its region")  # 32 bytes
 
 
 async def flushed(viewer: Client) -> None:
-    for _ in range(400):
-        if not viewer.outbox.waits():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("the region does not acknowledge")
+    await comes(lambda: not viewer.outbox.waits(), 20, "the region acknowledges")
 
 
 async def fill(home: Home, top: Topology, to: Path) -> list[tuple[int, int]]:
@@ -55,12 +53,10 @@ async def look(home: Home, top: Topology, wanted: list[tuple[int, int]]) -> None
         await s.start()
         places = [Place(r.name, r.jurisdiction, r.url) for r in top.regions]
         async with Client(places, "EU", calls=calls, device=PHONE) as viewer:
-            for _ in range(100):
-                held = await viewer.held("eu-west")
-                if held == wanted:
-                    break
+            end_s = time.monotonic() + 20 * SLOW
+            while (held := await viewer.held("eu-west")) != wanted:
+                assert time.monotonic() < end_s, held
                 await asyncio.sleep(0.2)
-            assert held == wanted
             slate = await viewer.feed(10)
             assert len(slate.items) == 10
             viewer.view(slate.items[0].item, dwell_ms=1, duration_ms=6000)  # and it takes new entries

@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,13 +18,7 @@ from holdfast.region import child as children
 from holdfast.region.child import Child, Spec
 from holdfast.region.control import ControlRoom
 from holdfast.region.supervisor import Supervisor
-
-
-async def until(what, seconds: float = 15.0, step_s: float = 0.05) -> None:
-    end_s = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end_s, "it did not happen in time"
-        await asyncio.sleep(step_s)
+from patience import comes
 
 
 def one_region(**more: str) -> Topology:
@@ -41,7 +34,7 @@ def test_a_report_that_is_cut_short_or_too_long_does_not_end_the_watch(tmp_path:
         spec = Spec("publish", "", lambda: [sys.executable, "-c", code], tmp_path / "log", once=False)
         child = Child(spec, lambda *_: None, lambda _name, report: reports.append(report))
         child.start()
-        await until(lambda: child.restarts >= 2)
+        await comes(lambda: child.restarts >= 2)
         await child.stop()
 
     asyncio.run(story())
@@ -58,7 +51,7 @@ def test_a_child_that_cannot_be_mended_is_started_again_all_the_same(tmp_path: P
         spec = Spec("log", "", lambda: ["false"], tmp_path / "log")
         child = Child(spec, lambda _region, text, _level: told.append(text), lambda *_: None, mend)
         child.start()
-        await until(lambda: child.restarts >= 4)
+        await comes(lambda: child.restarts >= 4)
         await child.stop()
 
     asyncio.run(story())
@@ -79,7 +72,7 @@ async def dark(folder: Path) -> AsyncIterator[tuple[Supervisor, Path]]:
         mark = natsconf.store_dir(home, "eu-west") / "acknowledged"
         mark.write_text("kept")
         s.cut("eu-west", "refuse")
-        await until(lambda: not s.pids("eu-west")["log"])
+        await comes(lambda: not s.pids("eu-west")["log"])
         yield s, mark
 
 
@@ -87,7 +80,7 @@ async def attempts(s: Supervisor, count: int) -> None:
     """Give the log server power and let it try so often."""
     child = s.child("eu-west", "log")
     child.start()
-    await until(lambda: child.restarts >= count, 60)
+    await comes(lambda: child.restarts >= count, 60)
 
 
 def test_a_store_is_not_set_aside_because_the_port_is_taken(tmp_path: Path) -> None:
@@ -137,17 +130,24 @@ def test_a_server_that_never_starts_leaves_one_store_aside_and_not_one_each_time
     asyncio.run(story())
 
 
-def test_a_process_between_two_lives_does_not_come_back_in_a_dark_region(tmp_path: Path) -> None:
+def test_a_process_between_two_lives_does_not_come_back_in_a_dark_region(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_s = 3600.0  # between the lives, for as long as the test looks
+    monkeypatch.setattr(children, "delay_s", lambda *_, **__: wait_s)
+
     async def story() -> None:
+        nonlocal wait_s
         async with Supervisor(Home(tmp_path), one_region(), roles=("log",)) as s:
             await s.start()
             os.kill(s.pids("eu-west")["log"], 9)
-            await until(lambda: not s.pids("eu-west")["log"], step_s=0.001)  # it may wait shortly before it restarts
+            await comes(lambda: any("starting it again" in e.text for e in s.events))
             s.cut("eu-west", "silent")
-            await asyncio.sleep(1.0)  # longer than the first restart waits
-            assert not s.pids("eu-west")["log"], "without power nothing starts"
+            await comes(lambda: s.child("eu-west", "log").done, what="without power nothing waits to start")
+            assert not s.pids("eu-west")["log"]
+            wait_s = 0.0
             s.thaw("eu-west")
-            await until(lambda: s.pids("eu-west")["log"])
+            await comes(lambda: s.pids("eu-west")["log"])
 
     asyncio.run(story())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from keeper_world import World, view
 from holdfast.core import entries
 from holdfast.core.classes import Class
 from holdfast.core.entries import Incident
+from patience import SLOW
 
 P = Class.PERSONAL
 EVERY = ("*.blk", "meta.inf", "meta.sum", "index.db", "*")
@@ -32,7 +34,8 @@ def flip_all(world: World, region: str, pattern: str) -> int:
 
 
 async def down(w: World, region: str, orderly: bool) -> None:
-    await asyncio.sleep(0.6)  # the record of watermarks is written several times a second
+    await w.carried(region)
+    await w.recorded(region)
     await (w.stop_keeper if orderly else w.kill_keeper)(region)
     w.nats[region].terminate() if orderly else w.nats[region].kill()
     w.nats[region].wait()
@@ -58,6 +61,23 @@ async def incidents(w: World, region: str) -> list[Incident]:
     return out
 
 
+async def told(w: World, region: str, *what: str) -> None:
+    """Wait until all of `what` was told as incidents in the public chains that a region follows."""
+    end_s = time.monotonic() + 20 * SLOW
+    while not set(what) <= (said := {i.what for i in await incidents(w, region)}):
+        assert time.monotonic() < end_s, said
+        await asyncio.sleep(0.1)
+
+
+async def back(w: World, region: str, before: dict[Class, set[tuple[str, int]]], why: str) -> None:
+    """Wait until a region shows again what it showed `before`."""
+    store, end_s = w.keepers[region][0].store, time.monotonic() + 20 * SLOW
+    while any(missing := {c: seen - (await w.entries(region, c)).keys() for c, seen in before.items()}.values()):
+        state = [(c.key, c.end.n, c.missing, c.lost) for c in store.copies.values()]
+        assert time.monotonic() < end_s, (why, missing, state, w.said, store.suspects)
+        await asyncio.sleep(0.2)
+
+
 @pytest.mark.parametrize("orderly", [True, False], ids=["stopped", "killed"])
 def test_flips_in_each_kind_of_file_are_mended_from_peers(tmp_path: Path, orderly: bool) -> None:
     async def run() -> None:
@@ -77,20 +97,12 @@ def test_flips_in_each_kind_of_file_are_mended_from_peers(tmp_path: Path, orderl
                 await down(w, "us-east", orderly)
                 flipped += flip_all(w, "us-east", pattern)
                 await up(w, "us-east")
-                missing = before
-                for _ in range(100):
-                    missing = {c: before[c] - (await w.entries("us-east", c)).keys() for c in Class}
-                    if not any(missing.values()):
-                        break
-                    await asyncio.sleep(0.2)
-                copies = w.keepers["us-east"][0].store.copies.values()
-                state = [(c.key, c.end.n, c.missing, c.lost) for c in copies]
-                assert not any(missing.values()), (pattern, state, w.said, w.keepers["us-east"][0].store.suspects)
+                await back(w, "us-east", before, pattern)
             assert flipped > 15
             copies = w.keepers["us-east"][0].store.copies.values()
-            assert not [c.key for c in copies if c.missing or c.lost]
-            said = {i.what for i in await incidents(w, "us-west")}
-            assert {"damage", "mended"} <= said, said
+            await w.until(lambda: not any(c.missing for c in copies), 20, "nothing is open")
+            assert not [c.key for c in copies if c.lost]
+            await told(w, "us-west", "damage", "mended")
             await west.close()
 
     asyncio.run(run())
@@ -124,13 +136,8 @@ def test_what_nobody_else_may_hold_is_reported_lost_exactly_and_the_chain_goes_o
             assert named == gone
             head = next(h for h in (await eu.heads(P)).chains["personal/eu-west"] if h.epoch == a.epoch)
             assert {n for x, y in head.lost for n in range(x, y + 1)} == gone
-            told: list[str] = []
-            for _ in range(40):
-                told = [i.text for i in await incidents(w, "us-east") if i.what == "lost"]
-                if told:
-                    break
-                await asyncio.sleep(0.1)
-            (text,) = told
+            await told(w, "us-east", "lost")
+            (text,) = [i.text for i in await incidents(w, "us-east") if i.what == "lost"]
             words = re.findall(r"\d+–\d+|\b\d+(?=[,\s])", text.split("blocks ")[1])
             ranges = [tuple(map(int, r.split("–"))) for r in words]
             assert {n for r in ranges for n in range(r[0], r[-1] + 1)} == gone, text

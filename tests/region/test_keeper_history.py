@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from keeper_world import World, view
-from test_keeper_flips import flip, incidents
+from test_keeper_flips import flip, told
 
 from holdfast.adapters.log import LogClient
 from holdfast.adapters.log_streams import Streams
@@ -19,12 +20,21 @@ from holdfast.region import keeper_held
 from holdfast.region.keeper import Keeper
 from holdfast.region.keeper_recover import recover
 from holdfast.region.keeper_store import Copy, Store
+from patience import SLOW
 
 P = Class.PERSONAL
 
 
 def copy_of(keeper: Keeper, chain: str, epoch: str) -> Copy:
     return keeper.store.copies[Key(chain, epoch)]
+
+
+async def shows(w: World, region: str, enough: Callable[[set[tuple[str, int]]], bool]) -> None:
+    """Wait until what a region shows of its personal chains is enough."""
+    end_s = time.monotonic() + 20 * SLOW
+    while not enough(seen := set(await w.entries(region, P))):
+        assert time.monotonic() < end_s, (region, len(seen), w.said)
+        await asyncio.sleep(0.2)
 
 
 async def fill(client: LogClient, first: int, last: int) -> str:
@@ -65,13 +75,7 @@ def test_segments_close_alike_everywhere_and_a_newcomer_reads_through_them(tmp_p
             theirs.ring.clear()
             assert len(await w.entries("us-west", P)) < 2000
             await w.until(lambda: theirs.missing == [] and len(theirs.pieces) > 0, 20, "mended")
-            seen = 0
-            for _ in range(60):
-                seen = len(await w.entries("us-west", P))
-                if seen >= 2000:
-                    break
-                await asyncio.sleep(0.2)
-            assert seen >= 2000
+            await shows(w, "us-west", lambda seen: len(seen) >= 2000)
             assert again.end == theirs.end
 
     asyncio.run(run())
@@ -109,14 +113,8 @@ def test_two_blocks_with_one_number_are_both_kept_and_told(tmp_path: Path) -> No
             assert b.epoch != a.epoch, "writing goes on in a new epoch"
             wanted = {("v-test", k) for k in (1, 2, 3, 50)} | {("v-rogue", k) for k in (3, 4, 5)}
             for region in ("us-west", "us-east"):
-                seen: set[tuple[str, int]] = set()
-                for _ in range(50):
-                    seen = set(await w.entries(region, P))
-                    if wanted <= seen:
-                        break
-                    await asyncio.sleep(0.2)
-                assert wanted <= seen, (region, wanted - seen, w.said)
-            assert "equivocation" in {i.what for i in await incidents(w, "us-west")}
+                await shows(w, region, wanted.issubset)
+            await told(w, "us-west", "equivocation")
             assert keeper.ready.is_set()
             await east.close()
 
@@ -138,8 +136,7 @@ def test_damage_in_a_running_region_is_found_by_the_scrubber(tmp_path: Path) -> 
             await w.until(lambda: copy.tail_first > 1 and not copy.missing, 25, "found and mended")
             assert len(await w.entries("us-east", P)) == 400
             assert (await east.append(P, [view(1)])).epoch == epoch
-            said = {i.what for i in await incidents(w, "us-east")}
-            assert "damage" in said
+            await told(w, "us-east", "damage")
             await east.close()
 
     asyncio.run(run())
@@ -155,7 +152,7 @@ def test_a_recovery_that_is_cut_short_forgets_nothing(tmp_path: Path) -> None:
                     await eu.append(cls, [view(n, item="x" * 64, device="d" * 60) for n in range(k, k + 10)])
             keeper = w.keepers["eu-west"][0]
             await w.until(lambda: sum(bool(c.pieces) for c in keeper.store.copies.values()) == 3, 10, "segments")
-            await asyncio.sleep(0.5)
+            await w.recorded("eu-west")
             await w.stop_keeper("eu-west")
             path = w.home.region("eu-west") / "held.json"
             streams = Streams(eu.wire)

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from noderig import Rig, call, running, until
+from noderig import Rig, call, running
 
 from holdfast.adapters import apikeys
 from holdfast.model import pace
 from holdfast.region import learner
+from patience import until
 
 ROLES = ("log", "keeper", "node", "learner")
 

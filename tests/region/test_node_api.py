@@ -15,10 +15,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from noderig import Device, Rig, call, running, until
+from noderig import Device, Rig, call, running
 
 from holdfast.adapters import apikeys
 from holdfast.adapters.http.wire import MSGPACK
+from patience import until
 
 EAST = "us-east"
 ITEMS = [
@@ -113,7 +114,8 @@ def test_a_slate_explains_itself_and_does_not_repeat(rig: Rig, shop: list[str]) 
 def test_the_slate_is_an_entry_that_the_server_remembers(rig: Rig, shop: list[str]) -> None:
     device = Device(rig, EAST, 13)
     ids = {item["item"] for item in device.feed(EAST, n=10).json["items"]}
-    time.sleep(0.5)  # the exposure is folded
+    why_not = {"item": min(ids), "n": 10}  # asks without being an exposure itself
+    until(lambda: call(rig, EAST, "POST", "/v1/feed/why-not", why_not, bearer=device.token).json["filter"] == "seen")
     again = {item["item"] for item in device.feed(EAST, n=10).json["items"]}
     assert ids and again and not ids & again
 
@@ -161,7 +163,7 @@ GOOD = {"kind": "view", "item": "clip-0", "dwell_ms": 5}
 def test_a_bad_entry_is_named_and_nothing_of_the_batch_is_taken(
     rig: Rig, shop: list[str], wrong: dict, field: str, status: int
 ) -> None:
-    device = Device(rig, EAST, 500 + hash(str(wrong)) % 10_000)
+    device = Device(rig, EAST, 500 + sum(str(wrong).encode()))
     before = refused(rig)
     good = device.event(**GOOD)
     answer = device.send(EAST, good, {**device.event(**GOOD), **wrong})
@@ -201,9 +203,9 @@ def test_tokens_and_keys_that_do_not_hold(rig: Rig, key: str) -> None:
 
 def test_an_api_key_is_bound_to_its_scopes_and_ends_when_revoked(rig: Rig, shop: list[str]) -> None:
     narrow = apikeys.make(rig.home, "narrow", ("feed",))
-    time.sleep(1.1)  # nodes look at the file once a second
-    slate = call(rig, EAST, "POST", "/v1/feed", {"viewer": "anna", "n": 3}, bearer=narrow)
-    assert slate.status == 200 and not slate.json["public"]
+    ask = {"viewer": "anna", "n": 3}  # nodes look at the file once a second
+    slate = until(lambda: (a := call(rig, EAST, "POST", "/v1/feed", ask, bearer=narrow)).status == 200 and a)
+    assert not slate.json["public"]
     assert call(rig, EAST, "POST", "/v1/feed", {"n": 3}, bearer=narrow).json["field"] == "viewer"
     answer = call(rig, EAST, "PUT", "/v1/items", {"items": ITEMS[:1]}, bearer=narrow)
     assert (answer.status, answer.json["error"]) == (403, "scope")
@@ -340,7 +342,7 @@ def test_a_page_of_another_origin_may_call(rig: Rig, path: str, method: str, sen
 def test_the_example_of_a_teams_own_app_works(rig: Rig, key: str) -> None:
     example = Path(__file__).parents[2] / "examples" / "own_app.py"
     command = [sys.executable, str(example), f"http://127.0.0.1:{rig.top.region(EAST).http_port}", key]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     assert lines["items"] == "40" and lines["events"] == "5" and len(lines["next"].split()) == 5
@@ -368,14 +370,14 @@ def test_a_keeper_that_hangs_costs_an_error_and_no_entry(rig: Rig, shop: list[st
     try:
         began = time.monotonic()
         answer = device.send(EAST, like)
-        assert (answer.status, answer.json["error"]) == (503, "degraded") and time.monotonic() - began < 20
+        assert (answer.status, answer.json["error"]) == (503, "degraded") and time.monotonic() - began < 60
         slate = device.feed(EAST, n=5)  # the feed does not need the log
         assert slate.status == 200 and len(slate.json["items"]) == 5
     finally:
         os.kill(keeper, signal.SIGCONT)
     assert device.send(EAST, like).status == 200  # perhaps it was kept the first time, too: ids make that harmless
-    until(lambda: call(rig, EAST, "GET", "/v1/held", bearer=device.token).json["intervals"] == [[1, 1]])
-    time.sleep(0.5)
+    device.send(EAST, device.event("skip", item=shop[28]))  # once this is folded, so is all that came before
+    until(lambda: call(rig, EAST, "GET", "/v1/held", bearer=device.token).json["intervals"] == [[1, 2]])
     assert call(rig, EAST, "GET", f"/v1/items/{shop[28]}").json["likes"] == 1
     counters = call(rig, EAST, "GET", "/v1/status").json["counters"]
     assert counters["failed"] >= 1 and counters["refused_door"] >= 1

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from noderig import Device, Rig, call, running, until
+from noderig import Device, Rig, call, running
 
 from holdfast.adapters import apikeys
+from patience import until
 
 EAST, WEST = "us-east", "us-west"
 THEMES = ("tides", "rain", "kelp")

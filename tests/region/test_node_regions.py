@@ -1,14 +1,16 @@
 """Three real regions: what one is told the others know, what is undone stays so, what is personal stays at home."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from noderig import Answer, Device, Rig, call, running, until
+from noderig import Answer, Device, Rig, call, running
 
 from holdfast.adapters import apikeys
+from patience import until
 
 EAST, WEST, EU = "us-east", "us-west", "eu-west"
 LAWS = {EAST: "US", WEST: "US", EU: "EU"}
@@ -49,7 +51,7 @@ def test_what_is_acknowledged_becomes_safe_in_the_jurisdiction(rig: Rig, shop: l
     taken = device.send(EAST, device.event("view", item=shop[0], dwell_ms=6000, duration_ms=6000)).json
     assert taken["strongest"] == "safe"
     until(lambda: safe(rig, EAST, taken))
-    assert call(rig, WEST, "GET", "/v1/held", bearer=device.token).json["intervals"] == [[1, 1]]
+    until(lambda: call(rig, WEST, "GET", "/v1/held", bearer=device.token).json["intervals"] == [[1, 1]])  # folded, too
 
 
 def test_a_token_is_good_in_every_region_of_its_jurisdiction_and_in_no_other(rig: Rig, shop: list[str]) -> None:
@@ -70,8 +72,11 @@ def test_a_token_is_good_in_every_region_of_its_jurisdiction_and_in_no_other(rig
 
 def traces(rig: Rig, region: str, marker: str) -> list[Path]:
     """Files of a region that contain some text."""
-    files = (path for path in rig.home.region(region).rglob("*") if path.is_file())
-    return [path for path in files if marker.encode() in path.read_bytes()]
+    found: list[Path] = []
+    for path in rig.home.region(region).rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # a log server's files come and go
+            found += [path] if path.is_file() and marker.encode() in path.read_bytes() else []
+    return found
 
 
 def test_a_ruling_made_anywhere_holds_everywhere(rig: Rig, shop: list[str], key: str) -> None:
@@ -118,12 +123,13 @@ def test_a_like_undone_elsewhere_stays_undone_when_the_lost_region_returns(rig: 
     until(lambda: call(rig, EAST, "GET", "/v1/held", bearer=device.token).json["intervals"] == [[1, 3]], 30)
     for region in (EAST, WEST):
         until(lambda region=region: page(rig, region, item)["likes"] == 1)
-    peers = until(lambda: (p := call(rig, WEST, "GET", "/v1/status").json["peers"])[EAST]["reachable"] and p, 20)
-    assert peers[EAST]["lag_s"] < 5
+    until(lambda: (p := call(rig, WEST, "GET", "/v1/status").json["peers"][EAST])["reachable"] and p["lag_s"] < 5, 20)
     again = device.send(EAST, view, like, undo)  # at the returned region too
     assert again.status == 200
-    time.sleep(1.0)
+    assert device.send(EAST, device.event("skip", item=item)).status == 200  # once this is folded, so is all before it
     for region in (EAST, WEST):
+        held = lambda r=region: call(rig, r, "GET", "/v1/held", bearer=device.token).json["intervals"]  # noqa: E731
+        until(lambda held=held: held() == [[1, 4]])
         assert (page(rig, region, item)["likes"], page(rig, region, item)["views"]) == (1, 1), region
     liked = {i["item"]: i["liked"] for i in device.feed(EAST, n=20, request="last").json["items"]}
     assert not liked.get(item, False)

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from noderig import Answer, Device, Rig, call, running, until
+from noderig import Answer, Device, Rig, call, running
 
 from holdfast.adapters import apikeys
 from holdfast.client import Place, Team
 from holdfast.core.feed.shapes import SlateItem
+from patience import until
 
 EAST = "us-east"
 ALL = ("items", "events", "feed", "rulings", "experiments")
@@ -273,7 +274,7 @@ def test_the_command_line_begins_reads_and_ends_an_experiment(rig: Rig, keys: di
     def holdfast(*words: str) -> Any:
         at = ["--dir", str(rig.home.root), "--json"]
         command = [sys.executable, "-m", "holdfast.cli.main", "experiment", *words, *at]
-        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=200).stdout)
 
     plan = '[{"name": "as-is"}, {"name": "warm", "weights": {"heat": 2.0}, "share": 3}]'
     assert holdfast("start", "warmer", plan, "--window-s", "60")["arms"][1]["weights"] == {"heat": 2.0}

@@ -12,7 +12,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from noderig import Answer, Device, Rig, call, running, until
+from noderig import Answer, Device, Rig, call, running
+
+from patience import until
 
 EAST, WEST = "us-east", "us-west"
 LAWS = {EAST: "US", WEST: "US"}

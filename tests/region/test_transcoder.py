@@ -23,6 +23,7 @@ from holdfast.core.errors import Degraded
 from holdfast.region.fetch import Fetcher
 from holdfast.region.upload_files import Plan, UploadFiles
 from holdfast.region.uploads import Uploads
+from patience import SLOW
 
 DEVICE = Caller(alias="v-0123", public_name="kelp-4711")
 CODE = (
@@ -121,6 +122,7 @@ def test_an_upload_becomes_a_ruled_publication_that_both_regions_hold(tmp_path: 
                 store = blobs(world, "us-east")
                 await world.until(lambda: all(store.exists(Class.PUBLIC, p) for p in parts), 20, "us-east has it all")
                 assert all(store.get(Class.PUBLIC, p) for p in parts)
+                await world.carried("eu-west")
                 [ruling] = [e for e in await facts(world, "us-east", Class.RULINGS) if isinstance(e, Ruling)]
                 assert (ruling.item, ruling.verdict) == (done.item, "allow")
             assert not list(files(world, "eu-west").open.iterdir()), "nothing is left of the upload but its outcome"
@@ -252,7 +254,7 @@ def test_a_flipped_bit_is_mended_from_a_peer_and_a_silent_peer_is_passed_over(tm
 
             store.delete(Class.PUBLIC, sha)
             world.nats["us-west"].send_signal(signal.SIGSTOP)  # dark, not refusing
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(5 * SLOW):
                 assert await fetcher.get(Class.PUBLIC, sha, "us-west") == data
             world.nats["us-west"].send_signal(signal.SIGCONT)
 

@@ -7,6 +7,7 @@ import time
 from holdfast.adapters import system
 from holdfast.core.topology import Region, Topology, resolve
 from holdfast.region import wan
+from patience import SLOW, comes
 
 RTT_MS = 80.0
 
@@ -29,18 +30,17 @@ def test_bytes_arrive_whole_in_order_and_late(tmp_path) -> None:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", top.links["a>b"])
             trips = []
-            for k in range(5):
+            while not trips or min(trips) >= 2 * RTT_MS / 1000:  # one of them meets an idle moment
                 began = time.monotonic()
-                writer.write(b"%d" % k)
-                assert await reader.readexactly(1) == b"%d" % k
+                writer.write(b"?")
+                assert await reader.readexactly(1) == b"?"
                 trips.append(time.monotonic() - began)
-            assert min(trips[1:]) >= RTT_MS / 1000
-            assert min(trips[1:]) < RTT_MS / 1000 + 0.1
+            assert min(trips) >= RTT_MS / 1000
             data = hashlib.sha256(b"seed").digest() * 200_000  # 6.4 MB: not one byte lost or swapped
             writer.write(data)
             assert hashlib.sha256(await reader.readexactly(len(data))).digest() == hashlib.sha256(data).digest()
             writer.close()
-            await asyncio.wait_for(ended.wait(), 5)  # the end of one side becomes the end of the other
+            await asyncio.wait_for(ended.wait(), 5 * SLOW)  # the end of one side becomes the end of the other
         finally:
             for server in [*links, target]:
                 server.close()
@@ -54,7 +54,7 @@ def test_nobody_behind_the_link_closes_the_connection(tmp_path) -> None:
         top = resolve(Topology(regions=named, rtt_ms=RTT_MS), system.free_base("127.0.0.1", 60))
         links = await wan.serve(top)
         reader, _ = await asyncio.open_connection("127.0.0.1", top.links["a>b"])
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 5 * SLOW) == b""
         for server in links:
             server.close()
 
@@ -89,13 +89,9 @@ def test_bytes_for_someone_who_does_not_read_wait_within_the_window(tmp_path) ->
                 pass
             assert sent < 60, f"{sent} MB wait in memory"
             begin.set()
-            await asyncio.wait_for(writer.drain(), 5)
+            await asyncio.wait_for(writer.drain(), 5 * SLOW)
             writer.close()
-            for _ in range(100):
-                if got == sent << 20:
-                    break
-                await asyncio.sleep(0.05)
-            assert got == sent << 20
+            await comes(lambda: got == sent << 20)
         finally:
             for server in [*links, target]:
                 server.close()
