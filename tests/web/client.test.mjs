@@ -5,6 +5,7 @@ import http from 'node:http'
 import { afterEach, test } from 'node:test'
 
 import { Client } from '../../web/src/lib/client.js'
+import { EXTRA_SHARE, SAVED_MAX } from '../../web/src/lib/router.js'
 import { Store, memory } from '../../web/src/lib/store.js'
 import { upload } from '../../web/src/lib/upload.js'
 
@@ -62,6 +63,7 @@ class Region {
   serve(path, body, q) {
     if (this.portal) return [200, '<html>Log in to the network</html>']
     if (this.stranger) return [404, '<html>Not Found</html>']
+    if (this.busy && ['/v1/feed', '/v1/events'].includes(path)) return [503, { error: 'overloaded', message: 'later', retry_after_s: 1 }]
     const now = Date.now() * 1000
     if (path === '/v1/region') return [200, { region: this.name, now, regions: this.all }]
     if (path === '/v1/devices') return [200, { token: `t-${this.jurisdiction}`, alias: 'v', expires: 4e9 }]
@@ -235,6 +237,20 @@ test('a region of which one call hangs while it answers others is slow, not sile
   const slate = await client.feed(3)
   assert.equal(slate.region, 'us-west', 'the viewer is served elsewhere')
   assert.equal(client.links.health['us-east'].suspectedAt, null, 'and nobody is accused')
+})
+
+test('regions that have too much to do are not asked much more often than when they are well', async () => {
+  const { client, regions } = await world()
+  await client.feed(3)
+  for (const r of regions) {
+    r.busy = true
+    r.log = []
+  }
+  const asked = 60
+  for (let i = 0; i < asked; i += 1) await client.feed(3)
+  const heard = regions.reduce((n, r) => n + r.log.filter((x) => x.path === '/v1/feed').length, 0)
+  assert.ok(heard >= asked, 'each is asked for once')
+  assert.ok(heard <= asked * (1 + EXTRA_SHARE) + SAVED_MAX + 1, `${heard} attempts at ${asked} feeds`)
 })
 
 test('a portal or a stranger at the address of a region empties no outbox', async () => {

@@ -10,7 +10,7 @@ import * as health from '../../web/src/lib/health.js'
 import * as outbox from '../../web/src/lib/outbox.js'
 import { partsOf, resolve } from '../../web/src/lib/pantry.js'
 import { Person } from '../../web/src/lib/person.js'
-import { Hedges, fence, foreign, fullJitter, permitted } from '../../web/src/lib/router.js'
+import { Budget, EXTRA_SHARE, KEPT, SAVED_MAX, fence, foreign, fullJitter, permitted } from '../../web/src/lib/router.js'
 import { link, shownOf } from '../../web/src/lib/shared.js'
 import { Store, memory } from '../../web/src/lib/store.js'
 import { blend, deviceOrder, rerank, shares, skips, weights } from '../../web/src/lib/taste.js'
@@ -79,14 +79,17 @@ test('nearest first; not the silent, not one many times slower', () => {
   assert.deepEqual(names(permitted(REGIONS, h, 'US')), ['us-west'], 'one that answers again serves when no other does')
 })
 
-test('hedges stay within a tenth of the reads', () => {
-  const hedges = new Hedges()
-  let spent = 0
+test('attempts beyond the first stay within a tenth, and hedges leave what a lost region needs', () => {
+  const budget = new Budget()
+  let hedged = 0
   for (let i = 0; i < 1000; i += 1) {
-    hedges.earn()
-    spent += hedges.spend() ? 1 : 0
+    budget.earn()
+    hedged += budget.hedge() ? 1 : 0
   }
-  assert.ok(spent <= 102 && spent >= 95, `${spent}`)
+  assert.ok(hedged <= SAVED_MAX + 1000 * EXTRA_SHARE && hedged >= 95, `${hedged}`)
+  let moves = 0
+  while (budget.retry()) moves += 1
+  assert.equal(moves, KEPT)
 })
 
 test('full jitter lies between nothing and a doubling bound', () => {

@@ -281,7 +281,7 @@ export class Client {
       } catch (error) {
         const next = this.#judge(me, error.entries ?? [], error)
         size = next ?? size
-        if (next === null) await this.#rest(fullJitter(attempt, this.chance()))
+        if (next === null) await this.#rest(Math.max(fullJitter(attempt, this.chance()), asked(error)))
         attempt += 1
       }
     }
@@ -399,6 +399,9 @@ export class Client {
     this.stopped = true
   }
 }
+
+/** How long (ms) a region that has too much to do asked us to wait; within the bound of our own waits. */
+const asked = (error) => Math.min(1000 * (error.data?.retry_after_s ?? 0), 8000)
 
 const pause = (ms) => new Promise((r) => setTimeout(r, ms))
 

@@ -1,11 +1,11 @@
 // The wires to the regions: sends a request to the best of them, and moves on when one falls silent.
 //
 // This is the acting half of `health.js` and `router.js`. One rule serves reads, writes and media: start with the
-// first region; when it has been silent for longer than its habit allows, start the next beside it; the first answer
-// wins and the rest are dropped. A region that answered anything since we asked is slow, not silent, and is not suspected.
+// first region; when it has been silent for longer than its habit allows, start the next beside it, as long as the budget
+// pays for more than one attempt; the first answer wins and the rest are dropped. A region that answered anything since we asked is slow, not silent, and is not suspected.
 
 import { answered, fresh, healthy, hedgeAfter, missed, patience } from './health.js'
-import { Hedges } from './router.js'
+import { Budget } from './router.js'
 
 const STALL_MS = 150 // a timer this late means that we were asleep, not the region
 const GAIN_STRAINED = 0.1 // what one answer of "overloaded" takes from a region's success
@@ -19,7 +19,7 @@ export class HttpError extends Error {
 
 export class Links {
   constructor({ fetch, now = () => Date.now(), notify = () => {} }) {
-    Object.assign(this, { fetch, now, notify, regions: [], health: {}, hedges: new Hedges(), waiting: new Set() })
+    Object.assign(this, { fetch, now, notify, regions: [], health: {}, budget: new Budget(), waiting: new Set() })
   }
 
   /** Take the list of regions, nearest first: [{name, jurisdiction, url}]. What is known of their health is kept. */
@@ -86,13 +86,16 @@ class Race {
     this.poke = (name) => this.open.has(name) && this.start()
   }
 
-  start() {
+  /** Ask the next region; `paid`: the budget was asked already. */
+  start(paid = false) {
     if (this.over) return
     if (this.next === 0) {
-      if (this.hedge > 1) this.links.hedges.earn()
+      this.links.budget.earn()
       this.links.waiting.add(this.poke)
       this.#after(this.deadline, () => this.#end(this.reject, this.last ?? new Error('no region answered in time')))
     }
+    const more = this.next === 0 || paid || (this.next < this.regions.length && this.links.budget.retry())
+    if (!more) this.regions = this.regions.slice(0, this.next) // those asked are all there are
     const region = this.regions[this.next]
     if (!region) {
       if (this.open.size === 0) this.#end(this.reject, this.last ?? new Error('no region to ask'))
@@ -117,7 +120,7 @@ class Race {
   }
 
   #second(region) {
-    if (this.open.has(region.name) && this.open.size === 1 && this.links.hedges.spend()) this.start()
+    if (this.open.has(region.name) && this.open.size === 1 && this.links.budget.hedge()) this.start(true)
   }
 
   #silent(region, sent) {

@@ -5,8 +5,9 @@
 
 import { healthy, recovering } from './health.js'
 
-export const HEDGE_SHARE = 0.1 // extra reads per read, so that hedging never doubles a region's load when it is slow
-const HEDGE_SAVED_MAX = 3
+export const EXTRA_SHARE = 0.1 // attempts beyond the first, per request: second copies and tries after a failure alike
+export const SAVED_MAX = 8 // saved up, because what is open at a region that goes dark must move at once
+export const KEPT = 4 // of these, for such moves: no second copy of a slow read may have them
 const SLOW_FACTOR = 4 // a nearer region keeps us unless it is this many times worse than another
 export const PUBLIC_LIST = 40 // how many items to ask of a foreign region: what is seen is dropped here, not there
 
@@ -40,15 +41,20 @@ export function fence(request, here, there) {
   return { body: { n: PUBLIC_LIST }, token: false }
 }
 
-/** A budget for second copies of reads: every read saves a tenth of one. */
-export class Hedges {
+/** A budget for attempts beyond the first: every request saves a tenth of one. */
+export class Budget {
   constructor() {
-    this.saved = 1
+    this.saved = SAVED_MAX
   }
   earn() {
-    this.saved = Math.min(this.saved + HEDGE_SHARE, HEDGE_SAVED_MAX)
+    this.saved = Math.min(this.saved + EXTRA_SHARE, SAVED_MAX)
   }
-  spend() {
+  /** Take one out for a second copy of a slow read. */
+  hedge() {
+    return this.saved >= KEPT + 1 && this.retry()
+  }
+  /** Take one out for another region after a failure or silence. */
+  retry() {
     if (this.saved < 1) return false
     this.saved -= 1
     return true
