@@ -41,8 +41,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         {name: f"http://127.0.0.1:{base + 1 + i}" for i, name in enumerate(("us-east", "us-west", "eu-west"))},
     )
     try:
-        ended = lambda: process.poll() is not None  # noqa: E731
-        until(lambda: ended() or all(where.serves(u) for u in where.regions.values()), OPEN_S, "the feed is open")
+        until(lambda: process.poll() is not None or where.open(), OPEN_S, "the feed is open")
         if process.poll() is not None:
             pytest.fail("holdfast up ended: " + (folder / "up.log").read_text()[-2000:])
         yield where

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import http.client
 import json
 import os
 import signal
@@ -82,13 +81,8 @@ def node_ends(rig: Rig, number: int, device: Device) -> Any:
     pid = rig.supervisor.pids(EAST)["node"]
     os.kill(pid, number)
 
-    def again() -> Any:
-        try:
-            return rig.supervisor.pids(EAST)["node"] not in (0, pid) and held(rig, device) is not None and status(rig)
-        except (OSError, http.client.HTTPException):  # it died with an answer half given
-            return None
-
-    return until(again, 30)
+    anew = lambda: rig.supervisor.pids(EAST)["node"] not in (0, pid)  # noqa: E731
+    return until(lambda: anew() and held(rig, device) is not None and status(rig), 30)
 
 
 def pointer(rig: Rig) -> Path:
