@@ -44,6 +44,7 @@ def until(holds: Callable[[], Any], seconds: float = 15.0, what: str = "") -> An
 async def comes(holds: Callable[[], Any], seconds: float = 15.0, what: str = "", step_s: float = 0.05) -> Any:
     """As `until`, letting the loop run meanwhile."""
     watch = _Watch(holds, seconds, what)
-    while not (value := watch.look()):
+    while True:
+        if value := watch.look():
+            return value
         await asyncio.sleep(step_s)
-    return value
