@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import holdfast
+from holdfast.cli.drill import group as drill
 from holdfast.cli.evaluate import group as evaluation
 from holdfast.cli.importing import bring
 from holdfast.cli.trials import group as experiment
@@ -24,7 +25,6 @@ keys = App(name="keys", help="Secrets of the regions, and API keys for teams.")
 api = App(name="api", help="API keys for teams.")
 bench = App(name="bench", help="Measure, and print figures.")
 replay = App(name="replay", help="Play a real log through the public API.")
-drill = App(name="drill", help="Break something on real processes, watch, restore, judge.")
 media = App(name="media", help="Look at video files.")
 ask = App(name="log", help="Read chains.")
 for sub in (keys, bench, replay, drill, media, ask, evaluation, experiment):
@@ -318,31 +318,6 @@ def replay_kuairand(
     from holdfast.cli import figures
 
     figures.kuairand(source, limit, speedup, dir.resolve(), json)
-
-
-@drill.command(name="kill")
-def drill_kill(*, seconds: float = 30.0, clients: int = 50, mode: Literal["silent", "refuse", "both"] = "both",
-               json: Json = False) -> None:  # fmt: skip
-    """us-east goes dark under load and loses its disk; nothing acknowledged is lost, every client goes on."""
-    from holdfast.cli import figures
-
-    figures.kill(seconds, clients, mode, json)
-
-
-@drill.command(name="away")
-def drill_away(*, seconds: float = 30.0, json: Json = False) -> None:
-    """A peer is gone for a while: how soon carrying resumes and watermarks agree."""
-    from holdfast.cli import figures
-
-    figures.away(seconds, json)
-
-
-@drill.command(name="flip")
-def drill_flip(*, seconds: float = 10.0, json: Json = False) -> None:
-    """One bit flips in every file of a stopped region's log server: what is mended, what is lost, and is it said?"""
-    from holdfast.cli import figures
-
-    figures.flip(seconds, json)
 
 
 @media.command(name="probe")

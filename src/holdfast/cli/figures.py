@@ -1,12 +1,9 @@
-"""Commands that print figures: benchmarks, replay, drills. Each prints a table, or one JSON object with --json."""
+"""Commands that print figures: benchmarks, replay. Each prints a table, or one JSON object with --json."""
 
-import sys
 from pathlib import Path
 
 from holdfast.adapters.home import Home
 from holdfast.cli import words
-
-EXIT_FAILED = 1  # a drill whose promise was not kept
 
 
 def _say(text: str) -> None:
@@ -65,34 +62,3 @@ def kuairand(source: Path, limit: int | None, speedup: float, root: Path, json: 
     from holdfast.drills.replay import run
 
     words.show(run(source, limit, speedup, Home(root), _say), json, title="replay")
-
-
-def kill(seconds: float, clients: int, mode: str, json: bool) -> None:
-    from holdfast.drills.kill import run
-
-    result = run(["silent", "refuse"] if mode == "both" else [mode], clients, seconds, _say)
-    _drilled(result, json)
-
-
-def away(seconds: float, json: bool) -> None:
-    from holdfast.drills.away import run
-
-    _drilled(run(seconds, _say), json)
-
-
-def flip(seconds: float, json: bool) -> None:
-    from holdfast.drills.flip import run
-
-    _drilled(run(seconds, _say), json)
-
-
-def _drilled(result: dict[str, object], json: bool) -> None:
-    if json:
-        words.as_json(result)
-    else:
-        for name, verdict in result.items():
-            if name != "passed":
-                words.show(verdict, False, title=name)
-        words.out.print("every promise was kept" if result["passed"] else "a promise was BROKEN")
-    if not result["passed"]:
-        sys.exit(EXIT_FAILED)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.feed.ladder import Rung
 from holdfast.drills.drill_stage import Span, Stage
-from holdfast.drills.verdict import Bound, Event, Figures, Verdict, failed, judge, measure, standing
+from holdfast.drills.verdict import Bound, Event, Verdict, failed, judge, measure, standing
 from holdfast.drills.watch import Books, Watch
 
 WARM_S = 6.0  # until every client has its first slates and the rates are steady
@@ -77,7 +77,10 @@ async def run(stage: Stage, drill: Drill, load: Load) -> tuple[Verdict, Books]:
     verdict.seconds = round(time.monotonic() - begun_s, 1)
     t0 = stage.spans[0].begun_s if stage.spans else begun_s
     lines = [Event(round(n.at_s - t0, 2), n.text, n.level) for n in stage.notes]
-    lines += [Event(round(s.at_s - t0, 2), s.text, "amber") for s in watch.books.signs]
+    seen: dict[str, float] = {}
+    for sign in sorted(watch.books.signs, key=lambda s: s.at_s):
+        seen.setdefault(sign.text, round(sign.at_s - t0, 2))  # what comes and goes is told once
+    lines += [Event(at_s, text, "amber") for text, at_s in seen.items()]
     verdict.timeline = sorted(lines, key=lambda e: e.at_s)
     return verdict, watch.books
 
@@ -93,7 +96,7 @@ async def _under(stage: Stage, drill: Drill, watch: Watch, verdict: Verdict) -> 
             if sum(map(failed, watch.books.crowd)) > drill.failed_max:
                 verdict.aborted = f"more than {drill.failed_max} slates failed"
                 stage.note(f"aborted: {verdict.aborted}", "coral")
-    fault = Span(drill.what, stage.spans[0].begun_s, time.monotonic())
+    fault = watch.books.fault = Span(drill.what, stage.spans[0].begun_s, time.monotonic())
     top_s = await _stands(watch, stood, fault.ended_s)
     await watch.rest()
     lost, converged_s = await _settled(watch, fault.ended_s)
@@ -125,11 +128,3 @@ async def _settled(watch: Watch, since_s: float) -> tuple[int, float]:
         await asyncio.sleep(LOOK_S)
     return await watch.missing(), -1.0
 
-
-def shown(figures: Figures) -> dict[str, float | str]:
-    """The figures that issue and table speak of."""
-    return {
-        "detected s": figures.detected_s, "failed": figures.failed_slates, "next read s": figures.next_read_s_max,
-        "next write s": figures.next_write_s_max, "lost": figures.lost, "repeats": figures.repeats,
-        "lag s": figures.lag_s_max, "top rung s": figures.top_rung_s,
-    }  # fmt: skip

@@ -7,23 +7,23 @@ first slate in hand after the fault, the idle time of the client included.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from holdfast.core.feed.ladder import Rung
 from holdfast.drills.drill_stage import Span
-from holdfast.drills.load import ALONE, Witness
+from holdfast.drills.load import ALONE, Record, Witness
 from holdfast.drills.watch import Books, Sign
 
 NEVER_S = 99.0  # stands for "not while we looked"
-RETURN_S = 30.0  # the promise on returns speaks of this long
 
 
 class Figures(msgspec.Struct, kw_only=True):
     """One drill in figures. Seconds; counts are over all clients. −1: does not apply."""
 
     clients: int
+    clients_elsewhere: int  # had left the struck region before the fault, by a false suspicion: not counted below
     slates: int
     slates_per_s: float  # before the fault
     entries_per_s: float
@@ -43,7 +43,7 @@ class Figures(msgspec.Struct, kw_only=True):
     next_write_s_max: float
     slate_ms_p99: float  # while the fault lasted
     left_s_max: float  # until the last client of the struck region had moved away; −1: it need not
-    returns_max: int  # of one client to the struck region, within RETURN_S of the fault
+    returns_max: int  # of one client to the struck region, while the fault lasted
     lag_s_max: float  # as regions said, while the fault lasted and after
     safe_wait_s_max: float  # from acknowledged to safe, as clients heard
     top_rung_s: float  # from the end of the fault until every region stood as high as before
@@ -109,7 +109,7 @@ def _shown(value: float) -> str:
 
 def quantile(values: Sequence[float], q: float) -> float:
     """The value below which a share `q` of them lies (nearest rank); 0.0 for none."""
-    return sorted(values)[min(len(values) - 1, max(0, math.ceil(q * len(values)) - 1))] if values else 0.0
+    return round(sorted(values)[max(0, math.ceil(q * len(values)) - 1)], 3) if values else 0.0
 
 
 def failed(witness: Witness) -> int:
@@ -119,47 +119,53 @@ def failed(witness: Witness) -> int:
 
 
 def measure(books: Books, fault: Span, region: str, before_s: float, *, must_leave: bool) -> Figures:
-    """Put the books into figures. `region` is the struck one ("": none); `before_s`: how long the load ran before."""
+    """Put the books into figures. `region` is the struck one; `before_s`: how long the load ran steadily before."""
     t0, t1 = fault.begun_s, fault.ended_s
     crowd, records = books.crowd, [w.record for w in books.crowd]
-    there = [w.record for w in crowd if w.prefer == region] or records
+    home = [w.record for w in crowd if w.prefer == region]
+    there = [r for r in home if _at(r, region, t0) == region] or home
     slates = [s for r in records for s in r.slates]
     during = [s for s in slates if t0 <= s.at_s < t1]
-    rungs = Counter(s.rung for s in during)
-    reads = [_first([(max(0.0, s.at_s - s.took_s - t0), s.at_s - t0) for s in r.slates], 0.0) for r in there]
-    writes = [_first([(max(0.0, at - t0), at + took - t0) for at, took in r.write_s], 0.0) for r in there]
+    lead = [s for s in slates if t0 - before_s <= s.at_s < t0]
     first = _detected(books, region, t0, t1)
+    reads = [_first([(s.at_s - s.took_s, s.at_s) for s in r.slates], t0) for r in there]
+    writes = [_first([(said_s, said_s + took_s) for said_s, took_s in r.write_s], t0) for r in there]
+    read_s, write_s = [end - begun for begun, end in reads], [end - begun for begun, end in writes]
     left = [_after([at for at, to in r.moved if to != region], t0) for r in there]
     suspected = [_after([at for at, name in r.suspected if name == region], t0) for r in there]
-    lead = [s for s in slates if t0 - before_s <= s.at_s < t0]
-    entries = sum(n for r in records for at, n in r.acked_at if t0 - before_s <= at < t0)
     return Figures(
-        clients=len(crowd), slates=len(slates), slates_per_s=len(lead) / before_s, entries_per_s=entries / before_s,
-        detected_s=first.at_s - t0 if first else -1.0, detected_by=first.text if first else "",
-        suspected_s_max=max(suspected) if must_leave else -1.0, failed_slates=sum(map(failed, crowd)),
+        clients=len(crowd), clients_elsewhere=len(home) - len(there), slates=len(slates),
+        slates_per_s=len(lead) / before_s,
+        entries_per_s=sum(n for r in records for at, n in r.acked_at if t0 - before_s <= at < t0) / before_s,
+        detected_s=round(first.at_s - t0, 3) if first else -1.0, detected_by=first.text if first else "",
+        suspected_s_max=round(max(suspected), 3) if must_leave else -1.0, failed_slates=sum(map(failed, crowd)),
         failed_writes=sum(r.refused for r in records), repeats=sum(r.repeats for r in records),
         attempts_max=max((s.attempts for s in slates), default=0),
-        attempts_mean=sum(s.attempts for s in during) / len(during) if during else 0.0,
-        read_wait_s_p50=quantile([end - begun for begun, end in reads], 0.5),
-        read_wait_s_p99=quantile([end - begun for begun, end in reads], 0.99),
-        next_read_s_max=max(end for _, end in reads),
-        write_wait_s_p50=quantile([end - begun for begun, end in writes], 0.5),
-        write_wait_s_p99=quantile([end - begun for begun, end in writes], 0.99),
-        next_write_s_max=max(end for _, end in writes),
+        attempts_mean=round(sum(s.attempts for s in during) / max(1, len(during)), 3),
+        read_wait_s_p50=quantile(read_s, 0.5), read_wait_s_p99=quantile(read_s, 0.99),
+        next_read_s_max=round(max(end for _, end in reads), 3),
+        write_wait_s_p50=quantile(write_s, 0.5), write_wait_s_p99=quantile(write_s, 0.99),
+        next_write_s_max=round(max(end for _, end in writes), 3),
         slate_ms_p99=1000 * quantile([s.took_s for s in during], 0.99),
-        left_s_max=max(left) if must_leave else -1.0,
-        returns_max=max(sum(to == region and t0 < at < t0 + RETURN_S for at, to in r.moved) for r in there),
+        left_s_max=round(max(left), 3) if must_leave else -1.0,
+        returns_max=max(sum(to == region and t0 < at < t1 for at, to in r.moved) for r in there),
         lag_s_max=max((x.lag_s for x in books.looks if x.at_s >= t0), default=0.0),
-        safe_wait_s_max=max((took for r in records for at, took in r.safe_s if at >= t0 - before_s), default=0.0),
-        top_rung_s=-1.0, converged_s=-1.0, rungs={k: round(n / len(during), 4) for k, n in sorted(rungs.items())},
+        safe_wait_s_max=quantile([took for r in records for at, took in r.safe_s if at >= t0 - before_s], 1.0),
+        top_rung_s=-1.0, converged_s=-1.0, lost=0, lost_safe=0,
+        rungs={rung: round(n / len(during), 4) for rung, n in sorted(Counter(s.rung for s in during).items())},
         acknowledged=sum(len(r.acknowledged) for r in records), safe=sum(len(r.safe) for r in records),
-        lost=0, lost_safe=0,
     )  # fmt: skip
 
 
-def _first(waits: list[tuple[float, float]], since_s: float) -> tuple[float, float]:
-    """The first (asked, answered) that ended after `since_s`; NEVER_S if none did."""
-    return min((w for w in waits if w[1] >= since_s), key=lambda w: w[1], default=(0.0, NEVER_S))
+def _at(record: Record, region: str, t0: float) -> str:
+    """Where a client that prefers `region` was at `t0`."""
+    return next((to for at, to in reversed(record.moved) if at < t0), region)
+
+
+def _first(spans: list[tuple[float, float]], t0: float) -> tuple[float, float]:
+    """The first of these (asked, answered) that was answered after `t0`, in seconds since; NEVER_S if none was."""
+    begun, end = min((s for s in spans if s[1] >= t0), key=lambda s: s[1], default=(t0, t0 + NEVER_S))
+    return max(0.0, begun - t0), end - t0
 
 
 def _after(times: list[float], t0: float) -> float:
@@ -188,4 +194,3 @@ def standing(books: Books, t0: float, regions: Sequence[str]) -> dict[str, Rung]
     return out
 
 
-Extra = Callable[[Books], dict[str, float | str]]

@@ -16,7 +16,7 @@ from typing import Any
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.feed.ladder import Rung
 from holdfast.core.merge import IntervalSet
-from holdfast.drills.drill_stage import Stage
+from holdfast.drills.drill_stage import Span, Stage
 from holdfast.drills.load import Witness, living
 
 PROBE_EVERY_S = 0.5
@@ -47,6 +47,7 @@ class Books:
     """All that was seen."""
 
     begun_s: float = 0.0
+    fault: Span | None = None
     looks: list[Look] = field(default_factory=list[Look])
     signs: list[Sign] = field(default_factory=list[Sign])
     crowd: list[Witness] = field(default_factory=list[Witness])
