@@ -9,7 +9,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from noderig import Rig, call, running
 
 from holdfast.adapters import apikeys
-from holdfast.model import pace
 from holdfast.region import learner
 from patience import until
 
@@ -55,6 +54,5 @@ def test_one_releases_all_serve_and_the_stand_by_takes_over(tmp_path, monkeypatc
 
         rig.cut(first)
         old = _release(rig, second, key)
-        time.sleep(pace.REST_S - 10)
         _watch(rig, second, key, 100, 10)
         until(lambda: _release(rig, second, key) not in ("", old), 45)

@@ -87,8 +87,8 @@ def test_links_between_regions_take_their_time(tmp_path: Path) -> None:
             link = top.links["us-west>us-east"]
             assert await system.listening("127.0.0.1", link, 10 * SLOW)
             assert await greeting_s(link) >= 0.12
-            while await greeting_s(top.region("us-east").nats_port) >= 0.12:  # a busy machine: once is enough
-                pass
+            near = top.region("us-east").nats_port
+            assert any([await greeting_s(near) < 0.12 for _ in range(20)]), "without a link it comes at once"
 
     asyncio.run(story())
 

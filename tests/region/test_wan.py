@@ -30,12 +30,12 @@ def test_bytes_arrive_whole_in_order_and_late(tmp_path) -> None:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", top.links["a>b"])
             trips = []
-            while not trips or min(trips) >= 2 * RTT_MS / 1000:  # one of them meets an idle moment
+            while len(trips) < 200 and (not trips or min(trips) >= 2 * RTT_MS / 1000):  # until one meets an idle moment
                 began = time.monotonic()
                 writer.write(b"?")
                 assert await reader.readexactly(1) == b"?"
                 trips.append(time.monotonic() - began)
-            assert min(trips) >= RTT_MS / 1000
+            assert RTT_MS / 1000 <= min(trips) < 2 * RTT_MS / 1000
             data = hashlib.sha256(b"seed").digest() * 200_000  # 6.4 MB: not one byte lost or swapped
             writer.write(data)
             assert hashlib.sha256(await reader.readexactly(len(data))).digest() == hashlib.sha256(data).digest()
