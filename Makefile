@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 WEB := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
-.PHONY: run setup test check check-slow bench docs wheel clean
+DECIDES := $(wildcard tests/core tests/model tests/sim tests/eval)
+
+.PHONY: run setup test test-decides test-acts check check-slow bench docs wheel clean
 
 run: setup ## start three regions, publish clips, open the feed
 	$(BIN)/holdfast up $(ARGS)
@@ -32,7 +34,13 @@ check: setup ## style, types, floors
 
 test: check ## everything that must hold, in under 15 minutes on two cores
 	$(BIN)/python tools/webapp.py test
-	$(BIN)/python -m pytest -m "not slow"
+	@$(MAKE) --no-print-directory -j 2 test-decides test-acts
+
+test-decides: ## what only computes: core, model, simulation, evaluation
+	$(BIN)/python -m pytest -m "not slow" $(DECIDES)
+
+test-acts: ## what starts processes, and mostly waits for them
+	$(BIN)/python -m pytest -m "not slow" tests $(DECIDES:%=--ignore=%)
 
 check-slow: setup ## the long sweeps
 	$(BIN)/python -m pytest -m slow
