@@ -90,9 +90,9 @@ def test_only_publisher_or_creator_takes_back_whatever_comes_first():
 
 def test_heat_survives_a_landmark_months_old():
     stage = Stage(2)
-    stage.view("a", "clip-0")
+    stage.view("app:a", "clip-0")
     stage.now += 400 * 86_400 * 10**6
-    stage.view("b", "clip-1")
+    stage.view("app:b", "clip-1")
     heat = stage.world.catalogue.heat(stage.now)
     assert np.isfinite(heat).all() and heat[1] > 1000 * heat[0] and heat[1] == pytest.approx(1 / np.sqrt(6), rel=1e-3)
 
@@ -100,13 +100,13 @@ def test_heat_survives_a_landmark_months_old():
 def test_one_viewers_loops_heat_once_and_a_crowd_heats_more():
     stage = Stage(3)
     for _ in range(500):
-        stage.view("bot", "clip-0")
+        stage.view("app:bot", "clip-0")
     for k in range(20):
-        stage.view(f"v{k}", "clip-1")
+        stage.view(f"app:v{k}", "clip-1")
     heat, c = stage.world.catalogue.heat(stage.now), stage.world.catalogue
     assert c.views[:2].tolist() == [500, 20] and heat[1] > 5 * heat[0]
     stage.now += VIEW_AGAIN_US
-    stage.view("bot", "clip-0")
+    stage.view("app:bot", "clip-0")
     assert c.warm_long[0] > 2.2
 
 

@@ -37,11 +37,11 @@ def test_what_an_outbox_brings_late_from_before_a_reset_is_no_lesson() -> None:
         for k in range(4):
             lessons.take(Publication(device="p", outbox=k + 1, stamp=T, item=f"i{k}", creator="c", tags=["t"]))
             lessons.take(Ruling(device="r", outbox=k + 1, stamp=T, item=f"i{k}", verdict="allow"))
-        entries = [View(device="v", outbox=k + 1, stamp=T + 10 + k, item=f"i{k}", dwell_ms=6000, duration_ms=6000)
+        entries = [View(device="app:v", outbox=k + 1, stamp=T + 10 + k, item=f"i{k}", dwell_ms=6000, duration_ms=6000)
                    for k in range(4)]  # fmt: skip
         lessons.take(entries[0])
         if before:
-            lessons.take(Reset(device="v", outbox=9, stamp=T + 20, before=before))
+            lessons.take(Reset(device="app:v", outbox=9, stamp=T + 20, before=before))
         for entry in entries[1:]:
             lessons.take(entry)
         counts.append(lessons.statistics.examples)

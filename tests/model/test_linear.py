@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "feed"))
 from rig import Stage, items
 
 from holdfast.core.catalogue import fnv64
-from holdfast.core.entries import Reset, Ruling, View
+from holdfast.core.entries import Reset, Ruling, SlateServed, View
 from holdfast.core.errors import Broken
 from holdfast.core.feed.shapes import ContextEvent, FeedRequest
 from holdfast.core.feed.viewer import History, history
@@ -246,7 +246,7 @@ def test_duplicates_late_entries_and_held_out_slates_do_not_teach():
     for item in stage.world.catalogue.publications:
         assert item is not None
         lessons.take(item)
-    views = [View(device="v", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000, duration_ms=6000,
+    views = [View(device="app:v", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000, duration_ms=6000,
                   slate=f"s{k // 5}") for k in range(40)]  # fmt: skip
     for view in views:
         lessons.take(view)
@@ -254,7 +254,7 @@ def test_duplicates_late_entries_and_held_out_slates_do_not_teach():
     assert learned > 20 and learned + aside >= 34
     for view in views:
         lessons.take(view)
-    late = View(device="v", outbox=99, stamp=views[3].stamp, item="clip-3", dwell_ms=6000, duration_ms=6000)
+    late = View(device="app:v", outbox=99, stamp=views[3].stamp, item="clip-3", dwell_ms=6000, duration_ms=6000)
     lessons.take(late)
     assert lessons.statistics.examples == learned and lessons.world.duplicates == 40
 
@@ -267,12 +267,29 @@ def test_a_script_neither_teaches_nor_judges_more_than_a_person_could(held: bool
         assert item is not None
         lessons.take(item)
         lessons.take(Ruling(device="desk", outbox=k, stamp=stage.now, item=item.item, verdict="allow"))
-    slate = next(f"s{k}" for k in range(99) if (fnv64(f"bot/s{k}") % HOLD_OUT == 0) == held)
+    slate = next(f"s{k}" for k in range(99) if (fnv64(f"app:bot/s{k}") % HOLD_OUT == 0) == held)
     for k in range(SHOWINGS_MAX + 60):
-        lessons.take(View(device="bot", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000,
+        lessons.take(View(device="app:bot", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000,
                           duration_ms=6000, slate=slate))  # fmt: skip
     showings = lessons.statistics.examples + sum(e.rows.size for e in lessons.log.examples)
     assert SHOWINGS_MAX - 20 <= showings <= SHOWINGS_MAX and bool(lessons.log.questions) == held
+
+
+def test_what_no_slate_showed_is_no_lesson_and_no_question():
+    """A script says that it watched, and names slates of its own making; then it watches what it was shown."""
+    lessons, stage = Lessons("US"), Stage(60)
+    for k, item in enumerate(stage.world.catalogue.publications):
+        assert item is not None
+        lessons.take(item)
+        lessons.take(Ruling(device="desk", outbox=k, stamp=stage.now, item=item.item, verdict="allow"))
+    lessons.take(SlateServed(device="node", outbox=1, stamp=stage.now, viewer="v", slate="real", rung="FULL",
+                             items=[f"clip-{k}" for k in range(40, 60)]))  # fmt: skip
+    learned: list[int] = []
+    for k in range(60):
+        lessons.take(View(device="v", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000,
+                          duration_ms=6000, slate=f"s{k // 5}"))  # fmt: skip
+        learned.append(lessons.statistics.examples + len(lessons.log.questions))
+    assert learned[39] == 0 and learned[59] > 10
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
@@ -281,13 +298,15 @@ def test_a_held_out_slate_that_was_forgotten_is_no_question(forgotten: bool):
     for item in stage.world.catalogue.publications:
         assert item is not None
         lessons.take(item)
-    held, other = (next(f"s{k}" for k in range(99) if (fnv64(f"v/s{k}") % HOLD_OUT == 0) == h) for h in (True, False))
-    views = [View(device="v", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000, duration_ms=6000,
+    held, other = (
+        next(f"s{k}" for k in range(99) if (fnv64(f"app:v/s{k}") % HOLD_OUT == 0) == h) for h in (True, False)
+    )  # fmt: skip
+    views = [View(device="app:v", outbox=k + 1, stamp=stage.now + k, item=f"clip-{k}", dwell_ms=6000, duration_ms=6000,
                   slate=held if 2 <= k < 6 else other) for k in range(12)]  # fmt: skip
     for view in views[:6]:
         lessons.take(view)
     if forgotten:
-        lessons.take(Reset(device="v", outbox=99, stamp=stage.now + 6, before=stage.now + 6))
+        lessons.take(Reset(device="app:v", outbox=99, stamp=stage.now + 6, before=stage.now + 6))
     for view in views[6:]:
         lessons.take(view)
     assert [e.rows.size for e in lessons.log.examples] == ([] if forgotten else [4])

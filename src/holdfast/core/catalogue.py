@@ -47,6 +47,9 @@ _COLUMNS: dict[str, tuple[str, float]] = {
     "views": ("int64", 0),
     "long_views": ("int64", 0),
     "comments": ("int64", 0),
+    "shown_views": ("int64", 0),  # of these: by whom it was shown to, and once in profile.VIEW_AGAIN_US each
+    "shown_long": ("int64", 0),
+    "shown_likes": ("int64", 0),
     "qualified": ("int16", 0),  # of a debut: distinct viewers it was shown to, and how they took it (feed.debut_book)
     "debut_shown": ("int16", 0),
     "debut_long": ("int16", 0),
@@ -100,6 +103,9 @@ class Catalogue:
     views: Array
     long_views: Array
     comments: Array
+    shown_views: Array
+    shown_long: Array
+    shown_likes: Array
     qualified: Array
     debut_shown: Array
     debut_long: Array
@@ -262,19 +268,32 @@ class Catalogue:
 
     # -- what people do ------------------------------------------------------------------------------------------
 
-    def view(self, row: int, stamp: int, *, long: bool, warm: bool) -> None:
-        """Count one showing, long or not, made at `stamp`. Not `warm`: this viewer has been counted lately, so
-        it says nothing of what is liked now. Else whoever plays one video over and over would decide that alone."""
-        g = self._now_weight(stamp) * warm
+    def view(self, row: int, stamp: int, *, long: bool) -> None:
+        """Count one playing, long or not, made at `stamp`: what people are told. What is liked now, `shown` counts."""
+        self.newest_us = max(self.newest_us, stamp)
         self.views[row] += 1
+        self.long_views[row] += long
+
+    def shown(self, row: int, stamp: int, *, long: bool) -> None:
+        """Count one showing, made at `stamp`, in all that ranks and that other jurisdictions hear of.
+
+        Only by a viewer whom a slate showed it to, and whom it has not counted lately (`feed.world`): else whoever
+        plays one video over and over, or is paid to, would decide alone what is liked now (decision 0007).
+        """
+        g = self._now_weight(stamp)
+        self.shown_views[row] += 1
         self.warm_views[row] += g
         if long:
-            self.long_views[row] += 1
+            self.shown_long[row] += 1
             self.warm_long[row] += g
 
-    def like(self, row: int, stamp: int, change: int) -> None:
-        """Count a like, made at `stamp`, that came (+1) or went (-1). A newer like in place of one is both."""
+    def like(self, row: int, change: int) -> None:
+        """Count a like that came (+1) or went (-1): what people are told."""
         self.likes[row] += change
+
+    def like_shown(self, row: int, stamp: int, change: int) -> None:
+        """Count a like made at `stamp`, by a viewer as in `shown`, that came (+1) or went (-1)."""
+        self.shown_likes[row] += change
         self.warm_likes[row] += change * self._now_weight(stamp)
 
     def comment(self, entry: Comment) -> None:

@@ -20,6 +20,8 @@ EVENTS_KEPT = 50  # as the request's context
 VIEW_AGAIN_US = 6 * 3600 * 1_000_000  # until a viewer's playing of an item counts again in what is liked now
 SERVED_KEPT = 8  # slates still thought to be in the viewer's hand
 SERVED_FOR_US = 600 * 1_000_000  # ten minutes: a slate not watched by then may offer its videos again
+SHOWN_FOR_US = 86_400 * 1_000_000  # a day, either way (devices' clocks differ): how long a slate vouches for a playing
+VOUCHING = ("", "plain")  # the feeds whose slates do: of the others the viewer chooses what they hold
 TOLD_KEPT = 300  # tags and creators a viewer has spoken of; more than a person edits by hand
 UNDO_US = 600 * 1_000_000  # ten minutes to take a reset back, then what it laid aside is dropped
 
@@ -35,11 +37,14 @@ class Event(msgspec.Struct, order=True, gc=False):
 
 
 Write = tuple[int, str, int, bool]  # stamp, device, outbox, on: the newest holds
+Liked = tuple[int, str, int, int]  # stamp, device, outbox, OFF, ON or COUNTED: the newest holds
 Told = tuple[int, str, int, str]  # stamp, device, outbox, what was said (entries.Say): the newest holds
 Forgot = tuple[int, str, int, int]  # stamp, device, outbox, before when (µs): the newest holds
 NEVER_FORGOT: Forgot = (-1, "", 0, 0)
 K = TypeVar("K", int, str)
-V = TypeVar("V", Write, Told)
+V = TypeVar("V", Write, Told, Liked)
+OFF, ON, COUNTED = 0, 1, 2  # of a like; COUNTED: and it is in what is liked now
+WARM, SHOWN = 1, 2  # the last bits of a stamp in `seen`: it is of a showing that counted; a slate showed the item
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ class Profile:
     events: list[Event] = field(default_factory=list[Event])  # oldest first, at most EVENTS_KEPT
     seen: dict[int, int] = field(default_factory=dict[int, int])  # item -> newest stamp
     hidden: set[int] = field(default_factory=set[int])
-    likes: dict[int, Write] = field(default_factory=dict[int, Write])
+    likes: dict[int, Liked] = field(default_factory=dict[int, Liked])
     follows: dict[int, Write] = field(default_factory=dict[int, Write])
     served: list[tuple[int, str, list[int]]] = field(default_factory=list[tuple[int, str, list[int]]])
     told: dict[str, Told] = field(default_factory=dict[str, Told])  # "tag:…" or "creator:…" -> what was said of it
@@ -78,21 +83,33 @@ class Profile:
         self.events = [e for e in self.events if e.row != row or e.action != action]
         self.aside = [e for e in self.aside if e.row != row or e.action != action]
 
-    def see(self, row: int, stamp: int, *, view: bool = False) -> bool:
-        """Remember that an item was shown at `stamp`; beyond SEEN_KEPT the longest unseen quarter is forgotten.
+    def see(self, row: int, stamp: int, *, shown: bool = False, view: bool = False) -> bool:
+        """Remember that an item was met at `stamp`; beyond SEEN_KEPT the longest unseen quarter is forgotten.
 
-        Return whether this is a view and the viewer's first of the item in VIEW_AGAIN_US. That a view was is kept in
-        the last bit of the stamp: a microsecond is nothing here, and there are millions of them.
+        `shown`: by a slate (`was_shown`). Return whether this is a view of what was shown, and the viewer's first of
+        the item in VIEW_AGAIN_US. Both are kept in the last bits of the stamp: microseconds are nothing here, and
+        there are millions of them.
         """
         held = self.seen.get(row, 0)
-        counted = bool(held & 1) and stamp - held < VIEW_AGAIN_US
-        self.seen[row] = max(stamp, held) & ~1 | (view or counted)
+        counted = bool(held & WARM) and stamp - held < VIEW_AGAIN_US
+        counts = view and shown and not counted
+        bits = held & SHOWN | SHOWN * shown | (counts or counted)
+        self.seen[row] = max(stamp, held) & ~(WARM | SHOWN) | bits
         if len(self.seen) > SEEN_KEPT:
             newest = sorted(self.seen.items(), key=lambda kv: kv[1], reverse=True)[: SEEN_KEPT * 3 // 4]
             self.seen = dict(newest)
-        return view and not counted
+        return counts
 
-    def like(self, row: int, write: Write) -> bool:
+    def was_shown(self, row: int, stamp: int) -> bool:
+        """Say whether a slate of ours showed the viewer this item, as far as is known here, within SHOWN_FOR_US."""
+        if self.seen.get(row, 0) & SHOWN:
+            return True
+        return any(
+            row in rows and abs(stamp - at) <= SHOWN_FOR_US and vouches(slate)
+            for at, slate, rows in reversed(self.served)
+        )
+
+    def like(self, row: int, write: Liked) -> bool:
         """Set or undo a like; the newest write wins. Return whether this one did."""
         return _join(self.likes, row, write)
 
@@ -154,7 +171,7 @@ class Profile:
 
     def liked(self, row: int) -> bool:
         """Say whether the viewer likes the item."""
-        return row in self.likes and self.likes[row][3]
+        return row in self.likes and self.likes[row][3] != OFF
 
     def followed(self) -> list[int]:
         """Return the creators followed."""
@@ -164,6 +181,11 @@ class Profile:
 def slate_name(feed: str, slate: str) -> str:
     """Return the name under which a profile keeps a slate: with its feed in front, if it is not For You."""
     return f"{feed}/{slate}" if feed and feed != "for_you" else slate
+
+
+def vouches(name: str) -> bool:
+    """Say whether the slate of this `slate_name` is of a feed in VOUCHING."""
+    return name.rpartition("/")[0] in VOUCHING
 
 
 def _join(register: dict[K, V], key: K, write: V) -> bool:

@@ -36,7 +36,7 @@ from holdfast.model.sizes import HEADS, FullModel, Params, Size
 Array = NDArray[Any]
 
 GROUP = 16  # impressions of a mini-batch: answered together, then learned from
-COUNTERS = ("warm_views", "warm_long", "warm_likes", "views", "long_views", "likes")  # what a release carries of items
+COUNTERS = ("warm_views", "warm_long", "warm_likes", "shown_views")  # what a release carries of items
 # arm → (whose weights and LINEAR, whose counters)
 ARMS = {
     "online": ("online", "online"), "hourly": ("hourly", "hourly"), "daily": ("daily", "daily"),

@@ -4,10 +4,10 @@ Before an entry is folded, the viewer's history is what a node would have had be
 did make one example. So serving and training cannot drift apart: they call the same `history`, on the same fold.
 
 Bad data does not teach: what was folded before is no lesson, nor what arrives late (its history would know the
-future), nor a video the viewer had seen, nor what they had forgotten (`history` leaves out what came before a reset),
-nor more than one viewer can have done in an hour (`allowance`). No model is judged by such either: a view names its
-slate itself, so a script could fill all that candidates are judged by. What an outage shows counts less, by the rung of
-the slate it came from. And one slate in HOLD_OUT is kept aside to judge by.
+future), nor a video the viewer had seen or that no slate showed them, nor what they had forgotten (`history` leaves out
+what came before a reset), nor more than one viewer can have done in an hour (`allowance`). No model is judged by such
+either: a view names its slate itself, so a script could fill all that candidates are judged by. What an outage shows
+counts less, by the rung of the slate it came from. And one slate in HOLD_OUT is kept aside to judge by.
 """
 
 from collections import OrderedDict
@@ -78,6 +78,8 @@ class Lessons:
         if profile is None or row is None or not profile.events or self._folded(entry):
             return
         if entry.stamp < profile.events[-1].stamp or (row in profile.seen and isinstance(entry, View)):
+            return
+        if not self.world.was_shown(entry.device, row, entry.stamp):
             return
         held = self._aside.get(entry.device)
         if held is not None and (held.slate != entry.slate or len(held.rows) >= SHOWN_MAX):

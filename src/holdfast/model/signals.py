@@ -81,7 +81,7 @@ def each(
     table[:, 3] = np.arcsinh(np.maximum(heat, 0.0))
     table[:, 4] = (warm_long * fade + PRIOR_LONG * PRIOR_VIEWS) / views
     table[:, 5] = (np.maximum(warm_likes, 0.0) * fade + PRIOR_LIKE * PRIOR_VIEWS) / views
-    table[:, 6] = np.log1p(c.views[at] + c.foreign_views[at])
+    table[:, 6] = np.log1p(c.shown_views[at] + c.foreign_views[at])
     table[:, 7] = np.log1p(np.maximum(now_us - c.published[at], 0) / 3.6e9)
     table[:, 8] = np.log1p(c.length_ms[at] / 1000)
     start = 0

@@ -65,7 +65,7 @@ class NodeCounts:
         for item in self._open:
             row = c.items.of.get(item, -1)
             if row >= 0:
-                total = (int(c.views[row]), int(c.long_views[row]), int(c.likes[row]))
+                total = (int(c.shown_views[row]), int(c.shown_long[row]), int(c.shown_likes[row]))
                 if self._said.get(item) != total:
                     news[item] = total
             if len(news) == ITEMS_PER_ENTRY_MAX:

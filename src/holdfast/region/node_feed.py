@@ -260,4 +260,6 @@ def viewer_of(request: FeedRequest, caller: Caller) -> str:
         return f"{caller.team}:{request.viewer}"
     if request.viewer:
         raise Refused("`viewer` is for API keys; a token says who you are", field="viewer", hint="leave it out")
+    if request.rules is not None:  # a slate vouches for what is watched (decision 0007): no viewer fills their own
+        raise Refused("`rules` are for API keys", field="rules", hint="narrow the feed by `feed` and `topic`")
     return caller.alias

@@ -23,13 +23,14 @@ DAY = 86_400 * S
 def _new(world: World, item: str = "new", stamp: int = T) -> int:
     world.apply(Ruling(device="policy", outbox=len(world.catalogue.items.all) + 1, stamp=stamp, item=item,
                        verdict="allow"))  # fmt: skip
-    world.apply(Publication(device=f"dev-{item}", outbox=1, stamp=stamp, item=item, creator="mara", tags=["t"],
+    world.apply(Publication(device=f"dev-{item}", outbox=1, stamp=stamp, item=item, creator="app:mara", tags=["t"],
                             duration_ms=10_000))  # fmt: skip
     return world.catalogue.items.of[item]
 
 
 def _view(world: World, viewer: str, stamp: int, dwell_ms: int = 10_000, item: str = "new", outbox: int = 1) -> None:
-    world.apply(View(device=viewer, outbox=outbox, stamp=stamp, item=item, dwell_ms=dwell_ms, duration_ms=10_000))
+    """A view under a team's key, which counts without a slate."""
+    world.apply(View(device=f"app:{viewer}", outbox=outbox, stamp=stamp, item=item, dwell_ms=dwell_ms, duration_ms=10_000))
 
 
 def _plan(world: World, now_us: int) -> debut.Plan:
@@ -45,18 +46,18 @@ def test_an_impression_qualifies_once_per_viewer_and_never_for_the_creator_or_in
     _view(world, "b", T + S, dwell_ms=400)
     c = world.catalogue
     assert (c.qualified[row], c.debut_shown[row], c.debut_long[row]) == (1, 2, 1)
-    world.apply(Hide(device="b", outbox=2, stamp=T + 3 * S, item="new"))  # acted on it: that is more than passing
+    world.apply(Hide(device="app:b", outbox=2, stamp=T + 3 * S, item="new"))  # acted on it: that is more than passing
     assert (c.qualified[row], c.debut_hidden[row]) == (2, 1)
     short = {"item": "new", "duration_ms": 900, "stamp": T + 4 * S, "outbox": 1}  # shorter than what qualifies
-    world.apply(View(device="c", dwell_ms=880, **short))
-    world.apply(View(device="d", dwell_ms=300, **short))
+    world.apply(View(device="app:c", dwell_ms=880, **short))
+    world.apply(View(device="app:d", dwell_ms=300, **short))
     assert c.qualified[row] == 3
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_count_does_not_depend_on_order_nor_on_hearing_twice(rng: random.Random):
-    entries = [View(device=f"v{k % 30}", outbox=1 + k // 30, stamp=T + k, item="new", duration_ms=10_000,
+    entries = [View(device=f"app:v{k % 30}", outbox=1 + k // 30, stamp=T + k, item="new", duration_ms=10_000,
                     dwell_ms=rng.choice([300, 3000, 10_000])) for k in range(45)]  # fmt: skip
     found: set[int] = set()
     for _ in range(3):
@@ -96,7 +97,7 @@ def test_what_is_served_is_awaited_until_seen_or_long_ago():
     row = _new(world)
     rows = np.array([row])
     for k in range(4):
-        world.apply(SlateServed(device="node", outbox=k + 1, stamp=T + S, viewer=f"v{k}", slate=f"s{k}", rung="LINEAR",
+        world.apply(SlateServed(device="node", outbox=k + 1, stamp=T + S, viewer=f"app:v{k}", slate=f"s{k}", rung="LINEAR",
                                 items=["new"]))  # fmt: skip
     assert world.debuts.awaited(world.catalogue, rows, T + S)[0] == pytest.approx(4)
     _view(world, "v0", T + 30 * S)
@@ -139,7 +140,7 @@ def test_a_bad_one_stops_early_a_good_one_does_not_and_the_creator_is_told():
         _view(world, f"v{k}", T + k, item="good", dwell_ms=10_000 if k % 3 == 0 else 2000)
         _view(world, f"v{k}", T + k, item="bad", dwell_ms=1500, outbox=2)
         if k % 4 == 0:
-            world.apply(Hide(device=f"v{k}", outbox=3, stamp=T + k, item="bad"))
+            world.apply(Hide(device=f"app:v{k}", outbox=3, stamp=T + k, item="bad"))
     plan = _plan(world, T + S)
     assert plan.rows.tolist() == [good]
     assert debut.progress(world, bad, plan, T + S).state == "stopped"
@@ -151,7 +152,7 @@ def test_nobody_is_judged_on_a_few_and_the_posterior_is_the_beta_one():
     row = _new(world)
     for k in range(5):
         _view(world, f"v{k}", T + k, dwell_ms=1500)
-        world.apply(Hide(device=f"v{k}", outbox=2, stamp=T + k, item="new"))
+        world.apply(Hide(device=f"app:v{k}", outbox=2, stamp=T + k, item="new"))
     assert _plan(world, T + S).rows.tolist() == [row]
     draws = np.random.default_rng(0).beta(1 + 2, 1 + 11, 200_000)
     said = debut.surely_below(0.2, np.array([2]), np.array([11]))[0]

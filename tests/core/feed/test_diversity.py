@@ -46,8 +46,8 @@ def test_of_twins_one_comes_into_a_slate(captions, segments, creators, twins):
     for item, caption, segment, creator in zip(("one", "two"), captions, segments, creators, strict=True):
         _publish(stage, item, creator, caption, _media(segment * 64))
         for k in range(9):
-            stage.view(f"fan-{k}", item)
-            stage.like(f"fan-{k}", item)
+            stage.view(f"app:fan-{k}", item)
+            stage.like(f"app:fan-{k}", item)
     got = [items(stage.ask(viewer=f"v{k}", request=str(k))) for k in range(5)]
     both = [len({"one", "two"} & set(slate)) == 2 for slate in got]
     assert any({"one", "two"} & set(slate) for slate in got)
@@ -65,7 +65,7 @@ def _busy(themes: int = 8) -> Stage:
     stage = Stage(160, themes=themes)
     for k in range(160):
         for viewer in range(12 if k % themes == 0 else 4):  # theme 0 is by far the most popular
-            stage.view(f"fan-{viewer}", f"clip-{k}")
+            stage.view(f"app:fan-{viewer}", f"clip-{k}")
     stage.now += 3 * 86_400 * 10**6
     return stage
 

@@ -131,7 +131,7 @@ def test_no_creator_twice_nearby_and_topics_mixed():
     stage = Stage(60)
     for k in range(0, 60, 6):  # everyone loves theme 0
         for viewer in range(5):
-            stage.view(f"fan-{viewer}", f"clip-{k}")
+            stage.view(f"app:fan-{viewer}", f"clip-{k}")
     c = stage.world.catalogue
     rows = [x.row for x in stage.ask(n=10).chosen if x.how == "best"]
     topics = [int(c.tag_rows[row, 0]) for row in rows]
@@ -143,7 +143,7 @@ def test_new_videos_get_their_place():
     stage = Stage(60)
     for k in range(60):
         for viewer in range(25):
-            stage.view(f"fan-{viewer}", f"clip-{k}")
+            stage.view(f"app:fan-{viewer}", f"clip-{k}")
     stage.now += 3600 * 10**6  # a quiet hour later, so that one debut is a large part of what is seen
     stage.publish("newcomer", tags=["theme-3"])
     assert items(stage.ask(n=10))[3] == "newcomer"

@@ -125,7 +125,7 @@ def test_rules_are_bounded_and_read_exactly() -> None:
 def test_an_arms_factors_change_the_order() -> None:
     stage = Stage(30)
     for k in range(8):
-        stage.like(f"fan-{k}", "clip-9")
+        stage.like(f"app:fan-{k}", "clip-9")
     assert ask(stage, n=3)[0] == "clip-9"
     cold = ask(stage, n=30, trial=Trial({"x": "b"}, {"heat": 0.0}))
     assert cold.index("clip-9") > 0
@@ -171,8 +171,8 @@ def test_similar_is_by_tags_and_creator_until_someone_watched() -> None:
 def test_trending_is_warmest_first_and_may_be_narrowed() -> None:
     stage = Stage(12, themes=3)
     for k in range(5):
-        stage.like(f"fan-{k}", "clip-7")
-    stage.like("fan-0", "clip-2")
+        stage.like(f"app:fan-{k}", "clip-7")
+    stage.like("app:fan-0", "clip-2")
     rows = [line.row for line in lists.trending(stage.world, "", 12)]
     assert [stage.world.catalogue.items.all[row] for row in rows[:2]] == ["clip-7", "clip-2"] and len(rows) == 12
     only = lists.trending(stage.world, "", 12, Rules(any_tags=["theme-2"]))

@@ -35,7 +35,7 @@ def test_a_stock_serves_for_a_moment_and_gives_what_a_fresh_one_gives():
     assert items(_ask(stage, stocks, now)) == items(_ask(stage, Stocks(), now))
     assert stocks.of(stage.world, Budget(now + STOCK_AGE_US - 1, 7, Rung.REGIONAL), "") is first
     for viewer in range(9):
-        stage.view(f"fan-{viewer}", "clip-7")
+        stage.view(f"app:fan-{viewer}", "clip-7")
     later = now + STOCK_AGE_US
     warm = stocks.of(stage.world, Budget(later, 7, Rung.REGIONAL), "")
     assert warm is not first and int(warm.heat.argmax()) == stage.world.catalogue.items.of["clip-7"]

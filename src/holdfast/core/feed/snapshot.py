@@ -32,13 +32,14 @@ from holdfast.core.feed.world import World
 from holdfast.core.merge import IntervalSet
 from holdfast.core.profile import Profile
 
-FORMAT = 3  # raise it when the pieces change, *and* when a fold makes something else of the same entries
+FORMAT = 4  # raise it when the pieces change, *and* when a fold makes something else of the same entries
 FOLD = f"world/{FORMAT}"  # as `snapshot` entries name it
 ROWS_PER_PIECE = 500  # entries or names; at about 1 µs each well below a millisecond
 FACTS_PER_PIECE = 4000  # events, seen items and intervals of viewers: likewise
 
 COUNTERS = (  # columns made of behaviour
     "likes", "views", "long_views", "warm_views", "warm_long", "warm_likes",
+    "shown_views", "shown_long", "shown_likes",
     "qualified", "debut_shown", "debut_long", "debut_hidden", "awaited",
 )  # fmt: skip
 

@@ -2,6 +2,12 @@
 
 Every entry enters by `apply`, once: an interval set per device remembers which outbox numbers were folded, so that a
 block heard twice, an outbox sent again through another region or a mended chain changes no count.
+
+Anyone may say that they watched anything, so what ranks (what is liked now, debuts, the sums that models are made of,
+the totals told to other jurisdictions) counts only what was *shown*: a slate of For You or of the plain feed held the
+item for this viewer (`profile.was_shown`). What comes under an API key is the team's word and counts (`tenants`). The
+rest is remembered of the viewer and counted for people to read, no more. A playing may be heard before its slate, which
+came to another region: it counts when the slate is heard. Decision 0007.
 """
 
 from collections.abc import Callable
@@ -30,7 +36,9 @@ from holdfast.core.experiments import Trials
 from holdfast.core.feed.actions import is_long
 from holdfast.core.feed.debut_book import HIDDEN, LONG, QUALIFIED, QUALIFIED_MS, SHOWN, Book
 from holdfast.core.merge import IntervalSet
-from holdfast.core.profile import Event, Profile, slate_name
+from holdfast.core.profile import COUNTED, OFF, ON, SHOWN_FOR_US, Event, Profile, slate_name, vouches
+from holdfast.core.profile import SHOWN as WAS_SHOWN
+from holdfast.core.tenants import SEPARATOR
 
 LENGTHS_KEPT = 50_000  # different lengths of time kept once: a minute in milliseconds, 4 MB
 
@@ -107,43 +115,75 @@ class World:
             return
         long = is_long(e.dwell_ms, e.duration_ms)
         profile = self.profile(e.device)
-        flags = SHOWN | (QUALIFIED if long or e.dwell_ms >= QUALIFIED_MS else 0) | (LONG if long else 0)
-        self.debuts.watched(self.catalogue, row, e.device, e.stamp, flags)
         self._arrived(profile, row)
-        self.catalogue.view(row, e.stamp, long=long, warm=profile.see(row, e.stamp, view=True))
-        profile.add(Event(e.stamp, row, "view", self.same(e.dwell_ms), self.same(e.duration_ms)))
+        self.catalogue.view(row, e.stamp, long=long)
+        event = Event(e.stamp, row, "view", self.same(e.dwell_ms), self.same(e.duration_ms))
+        self._count(e.device, profile, event, shown=self._was_shown(e.device, profile, row, e.stamp))
+        profile.add(event)
         self.trials.act(e)
+
+    def was_shown(self, viewer: str, row: int, stamp: int) -> bool:
+        """Say whether what a viewer did to a row at `stamp` counts in what ranks, as far as is known here."""
+        profile = self.profiles.get(viewer)
+        return profile is not None and self._was_shown(viewer, profile, row, stamp)
+
+    def _was_shown(self, viewer: str, profile: Profile, row: int, stamp: int) -> bool:
+        return SEPARATOR in viewer or profile.was_shown(row, stamp)  # who comes under a key is `team:viewer`
+
+    def _count(self, viewer: str, profile: Profile, e: Event, *, shown: bool) -> None:
+        """Remember a view, skip, hide or share as seen; if it was shown, it counts."""
+        c, view = self.catalogue, e.action == "view"
+        long = is_long(e.dwell_ms, e.duration_ms) if view else e.action == "share"
+        if profile.see(e.row, e.stamp, shown=shown, view=view):
+            c.shown(e.row, e.stamp, long=long)
+        if not shown:
+            return
+        qualified = not view or long or e.dwell_ms >= QUALIFIED_MS
+        flags = SHOWN | QUALIFIED * qualified | LONG * long | HIDDEN * (e.action == "hide")
+        if view:
+            self.debuts.watched(c, e.row, viewer, e.stamp, flags)
+        else:
+            self.debuts.mark(c, e.row, viewer, e.stamp, flags)
 
     def _like(self, e: Like) -> None:
         row = self.catalogue.deed_row(e.item)
         if row < 0:
             return
         profile = self.profile(e.device)
-        held = profile.likes.get(row)
+        held, shown = profile.likes.get(row), self._was_shown(e.device, profile, row, e.stamp)
+        was_on = held is not None and held[3] != OFF
         # "now" moves by every like heard, also by one that another has outdone: else it would depend on their order
         self.catalogue.newest_us = max(self.catalogue.newest_us, e.stamp)
-        if not profile.like(row, (e.stamp, e.device, e.outbox, e.on)):
+        if not profile.like(row, (e.stamp, e.device, e.outbox, ON if e.on else OFF)):
             return
-        if held is not None and held[3]:
-            self.catalogue.like(row, held[0], -1)
+        self.catalogue.like(row, e.on - was_on)
+        if held is not None and was_on:
+            if held[3] == COUNTED:
+                self.catalogue.like_shown(row, held[0], -1)
             profile.drop(row, "like")
         if e.on:
-            self.catalogue.like(row, e.stamp, +1)
-            self.debuts.mark(self.catalogue, row, e.device, e.stamp, SHOWN | QUALIFIED | LONG)
+            if shown:
+                self._count_like(e.device, profile, row)
             profile.add(Event(e.stamp, row, "like"))
-        if e.on != (held is not None and held[3]):
+        if e.on != was_on:
             self.trials.act(e)
+
+    def _count_like(self, viewer: str, profile: Profile, row: int) -> None:
+        """What is liked was shown: it counts."""
+        stamp, device, outbox, _ = profile.likes[row]
+        profile.likes[row] = (stamp, device, outbox, COUNTED)
+        self.catalogue.like_shown(row, stamp, +1)
+        self.debuts.mark(self.catalogue, row, viewer, stamp, SHOWN | QUALIFIED | LONG)
 
     def _act(self, e: Skip | Hide | Share, action: str) -> None:
         row = self.catalogue.deed_row(e.item)
         if row < 0:
             return
-        flags = SHOWN | QUALIFIED | (HIDDEN if action == "hide" else LONG if action == "share" else 0)
-        self.debuts.mark(self.catalogue, row, e.device, e.stamp, flags)
         profile = self.profile(e.device)
         self._arrived(profile, row)
-        profile.see(row, e.stamp)
-        profile.add(Event(e.stamp, row, action))
+        event = Event(e.stamp, row, action)
+        self._count(e.device, profile, event, shown=self._was_shown(e.device, profile, row, e.stamp))
+        profile.add(event)
         if action == "hide":
             profile.hidden.add(row)
 
@@ -162,10 +202,23 @@ class World:
 
     def _served(self, e: SlateServed) -> None:
         self.trials.serve(e)
-        of = self.catalogue.items.of
-        rows = [of[i] for i in e.items if i in of]
-        self.profile(e.viewer).serve(e.stamp, slate_name(e.feed, e.slate), rows)
+        rows = [row for row in map(self.catalogue.deed_row, e.items) if row >= 0]
+        name, profile = slate_name(e.feed, e.slate), self.profile(e.viewer)
+        profile.serve(e.stamp, name, rows)
         self.debuts.served(self.catalogue, rows, e.stamp)
+        if vouches(name):
+            self._count_late(e.viewer, profile, e.stamp, rows)
+
+    def _count_late(self, viewer: str, profile: Profile, stamp: int, rows: list[int]) -> None:
+        """Count what was heard before the slate that showed it, of what is still among the viewer's newest events."""
+        late = {row for row in rows if (row in profile.seen or row in profile.likes)
+                and not profile.seen.get(row, 0) & WAS_SHOWN}  # fmt: skip
+        for event in [e for e in profile.events if e.row in late and abs(e.stamp - stamp) <= SHOWN_FOR_US]:
+            if event.action == "like":
+                if profile.likes[event.row][3] == ON:
+                    self._count_like(viewer, profile, event.row)
+            elif event.action != "comment":
+                self._count(viewer, profile, event, shown=True)
 
     def _arrived(self, profile: Profile, row: int) -> None:
         """What was served to this viewer has been seen: the debut book no longer waits for it."""
