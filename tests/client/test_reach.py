@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
-from holdfast.adapters.aio.calls import Calls, Unreachable
+from holdfast.adapters.aio.calls import Busy, Calls, Unreachable
 from holdfast.client.reach import Reach
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.health.budget import KEPT, SAVED_FIRST
@@ -99,6 +100,20 @@ def test_without_budget_one_region_is_all_that_is_asked() -> None:
     assert isinstance(answer, Degraded) and (asked, suspected) == (["us-east"], ["us-east"])
     answer, asked, _, took_s = race({"us-east": silent, "us-west": quick}, saved=0.5, deadline_s=1.2)
     assert isinstance(answer, Degraded) and asked == ["us-east"] and took_s >= 1.2
+
+
+def test_a_busy_region_rests_and_a_degraded_one_does_not() -> None:
+    async def busy_once() -> str:
+        raise Busy("too much to do", retry_after_s=3.0)
+
+    async def run(shot: Callable[[], Awaitable[str]]) -> list[str]:
+        reach = Reach(Router("US", [A, B]), Calls())
+        with suppress(Degraded):
+            await reach.race(lambda place: shot(), [A], 1.0)
+        return [p.name for p in reach.router.candidates(time.monotonic())]
+
+    assert asyncio.run(run(busy_once)) == ["us-west"]
+    assert asyncio.run(run(busy)) == ["us-east", "us-west"], "what it cannot give, it may still give to others"
 
 
 def test_what_a_busy_region_asks_for_is_handed_on() -> None:

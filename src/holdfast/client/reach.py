@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from holdfast.adapters.aio.calls import Calls, Unreachable
+from holdfast.adapters.aio.calls import Busy, Calls, Unreachable
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.health.router import Place, Router
 
@@ -108,8 +108,10 @@ class Reach:
         except Unreachable:
             self.suspect(runner.place)
             raise
-        except Degraded:
+        except Degraded as e:
             vantage.heard_s = now_s
+            if isinstance(e, Busy):
+                vantage.rest(e.retry_after_s, now_s)
             if vantage.poor() < GOODPUT_MIN:
                 self.suspect(runner.place)
             raise

@@ -40,11 +40,12 @@ class Http:
         self._in, self._out = await asyncio.open_connection(*self._at)
 
     async def call(
-        self, method: str, path: str, body: bytes, token: str = "", kind: str = MSGPACK
+        self, method: str, path: str, body: bytes, token: str = "", kind: str = MSGPACK, urgency: int = 3
     ) -> tuple[int, bytes]:
-        """Send one request, return (status, body)."""
+        """Send one request, return (status, body). `urgency` as in RFC 9218: 3 is usual, 7 the least."""
         auth = f"authorization: Bearer {token}\r\n" if token else ""
-        head = f"{method} {path} HTTP/1.1\r\nhost: bench\r\n{auth}content-type: {kind}\r\n"
+        wish = f"priority: u={urgency}\r\n" if urgency != 3 else ""
+        head = f"{method} {path} HTTP/1.1\r\nhost: bench\r\n{auth}{wish}content-type: {kind}\r\n"
         self._out.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         answer = await self._in.readuntil(b"\r\n\r\n")
         length = 0

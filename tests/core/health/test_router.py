@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.errors import Refused
+from holdfast.core.health.detector import REST_MAX_S
 from holdfast.core.health.router import CALM_S, Place, Router
 
 EAST, WEST, EU = (
@@ -42,6 +43,16 @@ def test_with_no_other_choice_a_region_just_back_is_taken() -> None:
     assert router.candidates(10.0) == [] and names(router.foreign()) == ["us-east", "us-west"]
     router.vantages["eu-west"].good(0.01, 11.0)
     assert names(router.candidates(11.0)) == ["eu-west"]
+
+
+def test_a_region_that_asks_to_be_left_alone_is() -> None:
+    router = Router("US", [EAST, WEST, EU])
+    router.vantages["us-east"].rest(2.0, 10.0)
+    assert names(router.candidates(11.9)) == ["us-west"] and names(router.candidates(12.0)) == ["us-east", "us-west"]
+    assert not router.settle(11.0), "a moment's rest is no move"
+    router.vantages["us-west"].rest(1e9, 10.0)
+    assert router.candidates(11.0) == [], "asking all the same would only add to it"
+    assert names(router.candidates(10.0 + REST_MAX_S)) == ["us-east", "us-west"], "no region sends people away for good"
 
 
 def test_an_unknown_jurisdiction_is_refused() -> None:

@@ -81,7 +81,7 @@ export class Client {
 
   /** Regions that personal requests may go to, best first. */
   own() {
-    return permitted(this.links.regions, this.links.health, this.jurisdiction)
+    return permitted(this.links.regions, this.links.health, this.jurisdiction, this.now())
   }
 
   abroad() {
@@ -301,7 +301,7 @@ export class Client {
         throw Object.assign(error, { entries })
       }
     }
-    const regions = permitted(this.links.regions, this.links.health, me.jurisdiction)
+    const regions = permitted(this.links.regions, this.links.health, me.jurisdiction, this.now())
     const { region, answer } = await this.links.race(regions, send, { deadline: WRITE_DEADLINE_MS })
     this.figures.acknowledged += outbox.acknowledge(me.box, answer.entries, answer.data, region.name, this.now())
     this.#release(me, answer.data, region.name)

@@ -8,6 +8,7 @@ import { answered, fresh, healthy, hedgeAfter, missed, patience } from './health
 import { Budget } from './router.js'
 
 const STALL_MS = 150 // a timer this late means that we were asleep, not the region
+const REST_MAX_MS = 10000 // whatever a region asks for: beyond, it would be a way to send everybody away for good
 const GAIN_STRAINED = 0.1 // what one answer of "overloaded" takes from a region's success
 
 export class HttpError extends Error {
@@ -41,6 +42,7 @@ export class Links {
     const h = this.health[region.name]
     if (answer.status >= 500 || answer.status === 429) h.success -= GAIN_STRAINED * h.success
     else this.#heard(region, as === 'json' ? ms : h.latency)
+    if (token && data?.error === 'overloaded') h.restUntil = this.now() + Math.min(1000 * (data.retry_after_s ?? 1), REST_MAX_MS)
     if (!answer.ok) throw new HttpError(answer.status, data, region.name)
     return { data, headers: answer.headers, status: answer.status, ms, sent }
   }

@@ -17,8 +17,9 @@ const cost = (h) => h.latency / Math.max(h.success, 0.05)
  * Regions to try for a personal request, best first; empty when all permitted ones are out.
  * `regions`: [{name, jurisdiction, url}] nearest first; `health`: {name: record}.
  */
-export function permitted(regions, health, jurisdiction) {
-  return usable(regions.filter((r) => r.jurisdiction === jurisdiction), health)
+export function permitted(regions, health, jurisdiction, now = 0) {
+  const awake = (r) => (health[r.name].restUntil ?? 0) <= now // one that has too much to do is left alone as it asks
+  return usable(regions.filter((r) => r.jurisdiction === jurisdiction && awake(r)), health)
 }
 
 /** Regions of other jurisdictions, for public requests only. */

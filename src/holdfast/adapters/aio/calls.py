@@ -3,6 +3,7 @@
     an answer                     → the decoded body
     4xx                           → Refused, with the field, hint and code the node named
     429, 5xx                      → Degraded: it is there, it cannot just now
+    429, 503 `overloaded`         → Busy (a Degraded): it asks to be left alone for `retry_after_s`
     refused, reset, silent        → Unreachable (a Degraded): it may not be there at all
 
 One `Calls` can serve many clients: it is a pool of connections, nothing more.
@@ -26,6 +27,10 @@ _encode = msgspec.msgpack.Encoder().encode
 
 class Unreachable(Degraded):
     """No answer came: the region refused the connection, dropped it, or stayed silent."""
+
+
+class Busy(Degraded):
+    """The region has more to do than it can: asking it again at once would make it worse."""
 
 
 class Reply(msgspec.Struct):
@@ -128,7 +133,8 @@ def _refusal(url: str, status: int, kind: str, raw: bytes) -> Exception:
     except msgspec.MsgspecError:
         reply = Reply(message=f"{url} answered {status}")
     if status == 429 or status >= 500:
-        return Degraded(reply.message or f"{url} answered {status}", retry_after_s=reply.retry_after_s or 1.0)
+        trouble = Busy if reply.error == "overloaded" else Degraded
+        return trouble(reply.message or f"{url} answered {status}", retry_after_s=reply.retry_after_s or 1.0)
     code = reply.error or CODES.get(status, "refused")
     field, hint = reply.field or "", reply.hint or ""
     if reply.index is not None:

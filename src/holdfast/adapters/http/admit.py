@@ -45,6 +45,7 @@ FOR_READERS = Class(READER, READER, READER)
 FOR_TEAMS = Class(BACKGROUND, READER, BACKGROUND)
 CLASSES: dict[str, Class] = {  # by the path's first name under /v1; all others are for readers
     "feed": FOR_PEOPLE, "events": FOR_PEOPLE, "held": FOR_PEOPLE, "me": FOR_PEOPLE, "uploads": FOR_PEOPLE,
+    "safe": FOR_PEOPLE,  # a device's heartbeat
     "rulings": FOR_PEOPLE, "queue": FOR_PEOPLE, "trending": FOR_TEAMS, "similar": FOR_TEAMS, "experiments": FOR_TEAMS,
 }  # fmt: skip
 READ = frozenset(("GET", "HEAD"))

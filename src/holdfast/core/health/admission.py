@@ -239,6 +239,7 @@ class Gate:
     def _seat(self, now_s: float) -> list[Ticket]:
         """Go through the queues, best first: drop who is too late or gone, let in who fits."""
         out: list[Ticket] = []
+        better_waits = False  # whoever waits at a better priority goes before all others
         for priority, queue in zip(Priority, self._queues, strict=True):
             row, tickets = TABLE[priority], queue.tickets
             bound_s = queue.wait_s(row, now_s)
@@ -247,15 +248,16 @@ class Gate:
                 if not ticket.over:
                     if now_s - ticket.came_s > bound_s:
                         self._dismiss(ticket)
-                    elif self._room(row, priority, now_s):
+                    elif not better_waits and self._room(row, priority, now_s):
                         self._admit(ticket, now_s)
                     else:
                         break
                     out.append(ticket)
                 tickets.popleft()
             if tickets:
-                break  # whoever waits at a better priority goes before all others
-            queue.since_s = math.inf
+                better_waits = True
+            else:
+                queue.since_s = math.inf
         return out
 
     def _dismiss(self, ticket: Ticket) -> None:

@@ -20,6 +20,7 @@ DEVIATION_FLOOR_S = 0.05  # answers on a busy laptop scatter by this much withou
 PATIENCE_MIN_S = 0.5  # a lost packet's retransmission (Linux: 200 ms) and a busy machine's pause are no reason to leave
 PATIENCE_MAX_S = 0.9  # the promise is a slate within 2 s of the cut: suspicion may take half of that
 DEAF_MAX_S = 0.5  # of a silence, at most this much is put down to ourselves: a viewer waits all the same
+REST_MAX_S = 10.0  # whatever a region asks for: beyond, it would be a way to send everybody away for good
 _Y_AT_SUSPECT = 5.612  # where the logistic tail below gives phi = 8; patience is mean + this many deviations
 
 
@@ -34,6 +35,7 @@ class Vantage:
     bad_at_s: float = -math.inf  # when it last failed or fell silent
     good_since_s: float = -math.inf  # start of the unbroken run of good answers
     suspected: bool = False
+    rest_until_s: float = -math.inf  # it said that it has too much to do: not before this
 
     def good(self, took_s: float, now_s: float) -> None:
         """An answer came after `took_s`."""
@@ -56,6 +58,10 @@ class Vantage:
         """It answered, but could not serve. Return the goodput left."""
         self.goodput -= GAIN * self.goodput
         return self.goodput
+
+    def rest(self, retry_after_s: float, now_s: float) -> None:
+        """It has too much to do, and asks to be left alone for so long (at most REST_MAX_S)."""
+        self.rest_until_s = max(self.rest_until_s, now_s + min(retry_after_s, REST_MAX_S))
 
     def silence_s(self, asked_s: float, now_s: float, deaf_s: float) -> float:
         """Silence of a call made at `asked_s`, less the part of it (`deaf_s`) in which we could not listen."""

@@ -61,8 +61,11 @@ class Router:
     def candidates(self, now_s: float) -> list[Place]:
         """Permitted regions worth asking, best first: calm ones in order of preference, then those just back.
 
-        Empty when every permitted region is suspected.
+        Empty when every permitted region is suspected or asked to be left alone: then asking would only add to it.
         """
+        return [p for p in self._well(now_s) if self.vantages[p.name].rest_until_s <= now_s]
+
+    def _well(self, now_s: float) -> list[Place]:
         well = [p for p in self.permitted() if not self.vantages[p.name].suspected]
         return sorted(well, key=lambda p: now_s - self.vantages[p.name].good_since_s < CALM_S)
 
@@ -71,8 +74,11 @@ class Router:
         return [p for p in self.places if self.vantages[p.name].suspected]
 
     def settle(self, now_s: float) -> bool:
-        """Make the best candidate active; return whether that is a move. With no candidate nothing changes."""
-        best = self.candidates(now_s)
+        """Make the best region active; return whether that is a move. With none that is well nothing changes.
+
+        One that is busy for a moment stays: a move says all again that is not safe, and that is work for others.
+        """
+        best = self._well(now_s)
         if not best or best[0].name == self.active:
             return False
         self.active = best[0].name
