@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.adapters.apikeys import ApiKeys, load, make, revoke
 from holdfast.adapters.home import Home
-from holdfast.core.errors import Refused
+from holdfast.core.errors import Degraded, Refused
 
 
 def test_a_key_opens_its_scopes_and_is_not_kept(tmp_path: Path) -> None:
@@ -32,6 +32,24 @@ def test_a_wrong_or_revoked_key_is_refused(tmp_path: Path) -> None:
             keys.find(text, 2.0)
         assert caught.value.code == "key"
     assert keys.find(kept, 2.0).scopes == ("items",) and len(load(home)) == 1
+
+
+@pytest.mark.parametrize("damage", [b"{", b"\xff\xfe", b'{"keys": [{"id": "\xff"}]}', b"[" * 5000, b"null"])
+def test_a_damaged_file_is_said_plainly_and_opens_nothing_until_it_is_mended(tmp_path: Path, damage: bytes) -> None:
+    home = Home(tmp_path)
+    text, keys = make(home, "acme", ("items",)), ApiKeys(home)
+    keys.find(text, 0.0)
+    file = home.keys / "api.json"
+    sound = file.read_bytes()
+    file.write_bytes(damage)
+    with pytest.raises(Refused, match="cannot be read") as caught:
+        load(home)
+    assert "backup" in caught.value.hint
+    for now_s in (2.0, 2.1, 4.0):  # also between two looks at it
+        with pytest.raises(Degraded, match="API keys"):
+            keys.find(text, now_s)
+    file.write_bytes(sound)
+    assert keys.find(text, 6.0).team == "acme"
 
 
 def test_commands_at_the_same_time_do_not_undo_each_other(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def test_what_was_saved_is_read(tmp_path: Path) -> None:
         ('{"regions": [{"name": "../x", "jurisdiction": "US"}]}', "not a region name"),
         ('{"regions": [{"name": "a\\n", "jurisdiction": "US"}]}', "not a region name"),
         ('{"regions": [{"name": "a", "jurisdiction": "US", "http_port": 99999999}]}', "ports"),
+        ('{"tail_bytes": 1023, "regions": [{"name": "a", "jurisdiction": "US"}]}', "tail_bytes is 1023"),
+        ('{"tail_bytes": -1, "regions": [{"name": "a", "jurisdiction": "US"}]}', "tail_bytes is -1"),
     ],
 )
 def test_a_topology_that_cannot_run_is_refused(tmp_path: Path, text: str, said: str) -> None:

@@ -140,6 +140,22 @@ def test_parts_learned_apart_add_up_bit_for_bit():
     assert cow[0] == cow[1] and sum(cow[0].values()) > 0
 
 
+def test_what_another_learned_of_names_not_known_here_is_kept_under_them():
+    here, there = Stage(6), Stage(6)
+    there.publish("late", tags=["new-tag"], creator="new-creator")  # here it comes later
+    mine = _taught(here, [("clip-0", "clip-1")], times=4)
+    theirs = _taught(there, [("clip-2", "clip-3"), ("clip-3", "late")], times=4)
+    mine.add(theirs)
+    assert {"i:late", "t:new-tag", "c:new-creator"} <= set(mine.names)
+    once, both = _sums(theirs), _sums(mine)
+    assert both["x y", "i:clip-3", "i:late"] == once["x y", "i:clip-3", "i:late"] > 0
+    here.publish("late", tags=["new-tag"], creator="new-creator")
+    of = here.world.catalogue.items.of
+    mine.learn(_past(here, "late"), of["clip-4"], here.now, outcome=OUTCOME["long"])
+    after = _sums(mine)
+    assert after["x y", "i:late", "i:clip-4"] > both.get(("x y", "i:late", "i:clip-4"), 0)
+
+
 def test_columns_are_bounded_and_the_least_active_make_room(monkeypatch):
     monkeypatch.setitem(learn.COLUMNS_MAX, "i:", 20)
     stage = Stage(60)

@@ -24,8 +24,9 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.adapters import telemetry
 from holdfast.adapters.home import Home
-from holdfast.core.errors import Refused
+from holdfast.core.errors import Degraded, Refused
 from holdfast.core.tenants import PLATFORM
 
 SCOPES = ("items", "events", "feed", "rulings", "experiments")
@@ -70,7 +71,7 @@ def _read(home: Home) -> _File:
         return _File()
     try:
         return msgspec.json.decode(path.read_bytes(), type=_File)
-    except (OSError, msgspec.MsgspecError) as e:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
         raise Refused(f"{path} cannot be read: {e}", field="keys", hint="restore it from a backup or delete it") from e
 
 
@@ -145,10 +146,16 @@ class ApiKeys:
         self._keys: dict[str, ApiKey] = {}
         self._looked = -RELOAD_S
         self._mtime_ns = -1
+        self._unread = False
 
     def find(self, text: str, now_s: float) -> ApiKey:
-        """Return the key that `text` is. `now_s`: monotonic seconds. Raises Refused (`key`)."""
+        """Return the key that `text` is. `now_s`: monotonic seconds. Raises Refused (`key`).
+
+        Raises Degraded while the file is damaged: which keys hold, and which were revoked, is not known then.
+        """
         self._reload(now_s)
+        if self._unread:
+            raise Degraded("this node cannot read its API keys; try another region", retry_after_s=RELOAD_S)
         prefix, _, rest = text.partition("_")
         ident, _, secret = rest.partition("_")
         key = self._keys.get(ident) if prefix == "hfk" else None
@@ -162,6 +169,13 @@ class ApiKeys:
         self._looked = now_s
         path = _path(self._home)
         mtime_ns = path.stat().st_mtime_ns if path.exists() else 0
-        if mtime_ns != self._mtime_ns:
+        if mtime_ns == self._mtime_ns:
+            return
+        try:
             self._keys = {k.id: k for k in load(self._home)}
-            self._mtime_ns = mtime_ns
+        except Refused as e:  # its words are for who runs this, not for who calls
+            if not self._unread:
+                telemetry.logger().error("no API key is known here", why=str(e), hint=e.hint)
+            self._unread, self._keys = True, {}
+            return  # looked at again in a second
+        self._unread, self._mtime_ns = False, mtime_ns

@@ -24,6 +24,8 @@ NAME = re.compile(r"^[a-z][a-z0-9-]{0,30}$")
 REGIONS_MAX = 16
 RTT_MS_MAX = 2000.0
 PORT_MAX = 65_535
+TAIL_BYTES = 64 * 1024 * 1024
+TAIL_BYTES_MIN, TAIL_BYTES_MAX = 1024, 4 * 1024**3  # below it no block has room; a log server is to stay small
 TENANT_ITEMS = 200_000  # items of one team: a fifth of what a node keeps in memory (catalogue.ITEMS_MAX)
 
 
@@ -52,7 +54,7 @@ class Topology(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     regions: list[Region] = []
     links: dict[str, int] = {}
-    tail_bytes: int = 64 * 1024 * 1024  # a chain's tail in the log server; older blocks close into segments
+    tail_bytes: int = TAIL_BYTES  # a chain's tail in the log server; older blocks close into segments
     tenant_items: int = TENANT_ITEMS
 
     def region(self, name: str) -> Region:
@@ -92,7 +94,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     rtt_ms: float = 70.0
     port: int = 8400
     host: str = "127.0.0.1"
-    tail_bytes: int = 64 * 1024 * 1024
+    tail_bytes: int = TAIL_BYTES
     tenant_items: int = TENANT_ITEMS
 
 
@@ -130,6 +132,9 @@ def check(top: Topology) -> None:
     if not 0 <= top.rtt_ms <= RTT_MS_MAX:
         bad = f"rtt_ms is {top.rtt_ms}, it must lie in 0..{RTT_MS_MAX:.0f}"
         raise Refused(bad, field="rtt_ms", hint="70 by default")
+    if not TAIL_BYTES_MIN <= top.tail_bytes <= TAIL_BYTES_MAX:
+        said = f"tail_bytes is {top.tail_bytes}, it must lie in {TAIL_BYTES_MIN}..{TAIL_BYTES_MAX}"
+        raise Refused(said, field="tail_bytes", hint=f"{TAIL_BYTES} by default")
     if top.tenant_items < 1:
         raise Refused(f"tenant_items is {top.tenant_items}, it counts from 1", field="tenant_items",
                       hint=f"{TENANT_ITEMS} by default")

@@ -71,12 +71,14 @@ class Features:
         self.creator = np.append(self._extend(self.creator[:-1], c.creators.all, "c:"), np.int32(self.absent))
 
     def place(self, name: str, column: int) -> None:
-        """Note that the feature `name` has got a column, without building the maps anew."""
+        """Note that the feature `name` has got a column, without building the maps anew. New names `refresh` finds."""
         c, rest = self.catalogue, name[2:]
         numbers, column_of = {"i:": (c.items, self.item), "t:": (c.tags, self.tag), "c:": (c.creators, self.creator)}[
             name[:2]
         ]
-        column_of[numbers.of[rest]] = column
+        at = numbers.of.get(rest, column_of.size)  # not known here: a name that another's sums brought along
+        if at < column_of.size:
+            column_of[at] = column
 
     def _extend(self, held: Array, names: list[str], prefix: str) -> Array:
         if held.size == len(names):

@@ -165,7 +165,8 @@ class Learner:
         to be had.
         """
         if origin == self.region:
-            self.own += [entry.sha] if entry.rung != NETWORK else []
+            if entry.rung != NETWORK:
+                self.own = [*self.own, entry.sha][-2 * KEPT :]  # a life before this one deleted what was before these
             return
         age_s = time.time() - entry.stamp / 1e6
         if rank(origin) >= rank(self.region) or (age_s > FRESH_S and not self.caught_up):
