@@ -19,6 +19,7 @@ from holdfast.drills.drill_run import Drill, Load
 from holdfast.drills.drill_stage import Say, Stage
 from holdfast.drills.drill_table import DRILLS, named
 from holdfast.drills.verdict import Verdict
+from holdfast.drills.watch import Books
 
 COLUMNS = {  # what a table shows of a drill's figures
     "detected s": "detected_s", "failed slates": "failed_slates", "next read s": "next_read_s_max",
@@ -62,7 +63,10 @@ def run(
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # as Ctrl-C: restore, then end
         return await _run(drills, load, seed, attach, pages, say)
 
-    return summary(asyncio.run(until_done()))
+    try:
+        return summary(asyncio.run(until_done()))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def _run(
@@ -70,23 +74,36 @@ async def _run(
 ) -> list[Verdict]:
     done: list[Verdict] = []
     while len(done) < len(drills):
-        async with _stage(seed, attach, say) as stage:
-            for drill in drills[len(done) :]:
-                verdict, books = await drill_run.run(stage, drill, load)
-                done.append(verdict)
-                say(f"drill {drill.name}: {told(verdict)}")
-                if pages is not None:
-                    file = pages if len(drills) == 1 else pages / f"{drill.name}.html"
-                    file.parent.mkdir(parents=True, exist_ok=True)
-                    file.write_text(report.page(drill, verdict, books))
-                if verdict.ran and not verdict.passed and attach is None:
-                    break
+        first = drills[len(done)]
+        try:
+            async with _stage(first, seed, attach, say) as stage:
+                for drill in drills[len(done) :]:
+                    if drill.disk != first.disk:
+                        break
+                    verdict, books = await drill_run.run(stage, drill, load)
+                    done.append(verdict)
+                    say(f"drill {drill.name}: {told(verdict)}")
+                    if pages is not None:
+                        _write(pages / f"{drill.name}.html" if len(drills) > 1 else pages, drill, verdict, books)
+                    if verdict.ran and not verdict.passed and attach is None:
+                        break
+        except Refused as e:  # no such platform can be had here
+            if attach or not first.disk:
+                raise
+            left = [d for d in drills[len(done) :] if d.disk]
+            done += [drill_run.could_not(d, seed, str(e)) for d in left]
     return done
 
 
+def _write(file: Path, drill: Drill, verdict: Verdict, books: Books) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(report.page(drill, verdict, books))
+
+
 @asynccontextmanager
-async def _stage(seed: int, attach: Path | None, say: Say) -> AsyncIterator[Stage]:
-    async with Stage.attach(attach, seed, say) if attach else Stage.own(seed, say) as stage:
+async def _stage(drill: Drill, seed: int, attach: Path | None, say: Say) -> AsyncIterator[Stage]:
+    disks = (drill.struck,) if drill.disk else ()
+    async with Stage.attach(attach, seed, say) if attach else Stage.own(seed, say, disks=disks) as stage:
         yield stage
 
 

@@ -39,7 +39,7 @@ class Drill:
     hold_s: float = 12.0
     bounds: tuple[Bound, ...] = ()
     failed_max: int = FAILED_MAX
-    own: bool = False  # needs a platform of its own, and is skipped on an attached one
+    disk: bool = False  # the struck region lives on a disk that can be told to fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,18 @@ class Load:
         return {struck: max(1, self.clients - each * len(others)), **dict.fromkeys(others, each)}
 
 
+def could_not(drill: Drill, seed: int, why: str) -> Verdict:
+    """The verdict on a drill for which this machine lacks something."""
+    return Verdict(name=drill.name, hypothesis=drill.hypothesis, passed=False, ran=False, why_not=why, seed=seed)
+
+
 async def run(stage: Stage, drill: Drill, load: Load) -> tuple[Verdict, Books]:
     """Carry out one drill. Never raises for what the platform does; Ctrl-C restores and goes on up."""
     begun_s = time.monotonic()
     stage.spans.clear()
     stage.notes.clear()
+    stage.more.clear()
+    stage.broken.clear()
     watch = Watch(stage, load.crowd(stage, drill.struck), load.watches, through=drill.through)
     verdict = Verdict(name=drill.name, hypothesis=drill.hypothesis, passed=False, seed=stage.seed)
     with stage.marked(drill.name):
@@ -72,7 +79,8 @@ async def run(stage: Stage, drill: Drill, load: Load) -> tuple[Verdict, Books]:
         except (Degraded, Refused) as e:
             verdict.ran, verdict.why_not = False, str(e)
     if verdict.figures is not None:
-        verdict.broken = judge(verdict.figures, drill.bounds) + verdict.broken
+        verdict.broken = judge(verdict.figures, drill.bounds) + verdict.broken + stage.broken
+    verdict.more = dict(stage.more)
     verdict.passed = verdict.ran and not verdict.broken and not verdict.aborted
     verdict.seconds = round(time.monotonic() - begun_s, 1)
     t0 = stage.spans[0].begun_s if stage.spans else begun_s

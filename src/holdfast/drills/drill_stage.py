@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from holdfast.core.errors import Degraded, Refused
 from holdfast.core.topology import DEFAULT, Topology, resolve
 from holdfast.drills import drill_journal, faults_clock, proxy
 from holdfast.drills.drill_journal import Journal
+from holdfast.drills.fuse import PowerDisk
 from holdfast.drills.load import put_items
 from holdfast.region.child import Child, Spec
 from holdfast.region.roles import ENV, NAMES
@@ -74,22 +75,33 @@ class Stage:
         self.spans: list[Span] = []
         self.notes: list[Note] = []
         self.items = ITEMS
+        self.disks: dict[str, PowerDisk] = {}
+        self.more: dict[str, float | str] = {}  # what one drill alone measures
+        self.broken: list[str] = []  # promises that a fault itself saw broken
         self._say = say
         self._weather: list[Ways] = []
 
     @classmethod
     @asynccontextmanager
     async def own(
-        cls, seed: int, say: Say, *, roles: tuple[str, ...] = NAMES, items: int = ITEMS
+        cls, seed: int, say: Say, *, roles: tuple[str, ...] = NAMES, items: int = ITEMS, disks: tuple[str, ...] = ()
     ) -> "AsyncIterator[Stage]":
-        """Start three regions with `items` items in a directory of their own, and remove it all at the end."""
+        """Start three regions with `items` items in a directory of their own, and remove it all at the end.
+
+        The regions `disks` live on a disk that can be told to be full or read-only. Raises Refused where there is none.
+        """
         for line in drill_journal.sweep():
             say(f"left by a drill that died: {line}")
         root = drill_journal.make_root()
         top = resolve(DEFAULT, system.free_base(DEFAULT.host, PORTS))
         try:
-            async with Supervisor(Home(root), top, roles=roles) as s, Calls() as calls:
-                stage = cls(s.home, top, calls, seed, say)
+            async with AsyncExitStack() as stack:
+                home = Home(root)
+                bad = {name: await stack.enter_async_context(PowerDisk(home.region(name))) for name in disks}
+                s = await stack.enter_async_context(Supervisor(home, top, roles=roles))
+                calls = await stack.enter_async_context(Calls())
+                stage = cls(home, top, calls, seed, say)
+                stage.disks = bad
                 stage.supervisor, stage.items = s, items
                 stage._bend_clocks(s)
                 say(f"three regions start, {top.rtt_ms:.0f} ms apart")

@@ -44,6 +44,8 @@ ANSWER_S = 60.0  # a cut copies every file of the durable image
 SYNC_FLAGS = os.O_DSYNC | os.O_SYNC
 TRUNC = os.O_TRUNC
 NOREPLACE = 1
+ADDING = (6, 8, 9, 16, 35)  # what a full disk refuses: symlink, mknod, mkdir, write, create
+CHANGING = (*ADDING, 4, 10, 11, 12, 13, 20, 30, 45)  # and what else a read-only one does
 SET_MODE, SET_UID, SET_GID, SET_SIZE, SET_ATIME, SET_MTIME, ATIME_NOW, MTIME_NOW = 1, 2, 4, 8, 16, 32, 128, 256
 SETATTR = struct.Struct("<IIQQQQQQIIIIIIII")
 READ_IN = struct.Struct("<QQIIQII")
@@ -56,14 +58,27 @@ class Files:
         self.disk, self._place = disk, place
         self._handles: dict[int, tuple[int, bool]] = {}  # handle -> (inode, whether each write is fsynced)
         self._last = 0
+        self.refusal = 0  # ENOSPC: the disk is full; EROFS: it has become read-only; 0: neither
         self.owner: tuple[int, int] = (0, 0)
-        self.handlers: dict[int, Handler] = {
+        handlers: dict[int, Handler] = {
             1: self.lookup, 3: self.getattr, 4: self.setattr, 5: self.readlink, 6: self.symlink, 8: self.mknod,
             9: self.mkdir, 10: self.unlink, 11: self.rmdir, 12: self.rename, 13: self.link, 14: self.open,
             15: self.read, 16: self.write, 17: self.statfs, 18: self.release, 20: self.fsync, 25: self.nothing,
             27: self.opendir, 28: self.readdir, 29: self.nothing, 30: self.fsyncdir, 35: self.create,
             45: self.rename2,
         }  # fmt: skip
+        self.handlers = {op: self._guarded(op, handler) for op, handler in handlers.items()}
+
+    def _guarded(self, op: int, handler: Handler) -> Handler:
+        """The same, unless the disk is full or read-only."""
+        refused = {errno.ENOSPC: op in ADDING, errno.EROFS: op in CHANGING}
+
+        def guarded(node: int, body: memoryview) -> bytes | None:
+            if refused.get(self.refusal):
+                raise OSError(self.refusal, os.strerror(self.refusal))
+            return handler(node, body)
+
+        return guarded
 
     # -- names ---------------------------------------------------------------------------------------------------
 
@@ -181,7 +196,7 @@ class Files:
             self.disk.close(node)
 
     def statfs(self, node: int, body: memoryview) -> bytes:
-        return statfs(self._place)
+        return statfs(self._place, full=self.refusal == errno.ENOSPC)
 
     def nothing(self, node: int, body: memoryview) -> None:
         """A request that asks for nothing (flush: closing is not fsync)."""
@@ -203,7 +218,8 @@ def _names(body: memoryview) -> list[str]:
 def serve(place: Path, store: Path, names: str) -> None:
     """Serve `place` until standard input ends; each line there is an order, answered by a line."""
     disk = Disk(store, names)
-    channel = Channel(place, Files(disk, store))
+    files = Files(disk, store)
+    channel = Channel(place, files)
     try:
         _say({"mounted": str(place)})
         poll = select.poll()
@@ -215,10 +231,16 @@ def serve(place: Path, store: Path, names: str) -> None:
                     line = sys.stdin.buffer.readline()
                     if not line:
                         return
+                    order = json.loads(line)
+                    if "refusal" in order:
+                        files.refusal = order["refusal"]
+                        _say({})
+                        continue
                     poll.unregister(channel.fd)
                     channel.close()  # the power is gone: no answer to anyone from here on
-                    lost = disk.cut(json.loads(line)["torn"])
-                    channel = Channel(place, Files(disk, store))
+                    lost = disk.cut(order["torn"])
+                    files = Files(disk, store)
+                    channel = Channel(place, files)
                     poll.register(channel.fd, select.POLLIN)
                     _say(msgspec.to_builtins(lost))
                 elif not channel.serve_one():
@@ -269,6 +291,12 @@ class PowerDisk:
         assert self._process and self._process.stdin
         self._process.stdin.write(json.dumps({"torn": torn}).encode() + b"\n")
         return msgspec.convert(await self._answer(), Cut)
+
+    async def refuse(self, number: int) -> None:
+        """Answer what would change the disk with this errno from now on: ENOSPC, EROFS; 0: with success again."""
+        assert self._process and self._process.stdin
+        self._process.stdin.write(json.dumps({"refusal": number}).encode() + b"\n")
+        await self._answer()
 
     async def _answer(self) -> object:
         assert self._process and self._process.stdout

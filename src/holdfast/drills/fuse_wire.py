@@ -98,10 +98,11 @@ def dirents(rows: list[tuple[int, str, int]], offset: int, size: int) -> bytes:
     return bytes(out)
 
 
-def statfs(place: Path) -> bytes:
-    """Pack what statvfs says of the disk below."""
+def statfs(place: Path, *, full: bool = False) -> bytes:
+    """Pack what statvfs says of the disk below; `full`: with nothing free."""
     s = os.statvfs(place)
-    return STATFS.pack(s.f_blocks, s.f_bfree, s.f_bavail, s.f_files, s.f_ffree, s.f_bsize, 255, s.f_frsize, 0, *[0] * 6)
+    free = (0, 0) if full else (s.f_bfree, s.f_bavail)
+    return STATFS.pack(s.f_blocks, *free, s.f_files, s.f_ffree, s.f_bsize, 255, s.f_frsize, 0, *[0] * 6)
 
 
 def cannot_mount() -> str:

@@ -5,6 +5,7 @@ rung that fell or rose, an incident it published. Nobody reads a log to learn th
 """
 
 import asyncio
+import time
 from typing import Any
 
 import holdfast
@@ -39,7 +40,7 @@ class ControlRoom:
         audience = s.reports.get("audience", AUDIENCE_ZERO)
         return {
             "regions": regions, "rtt_ms": s.top.rtt_ms, "audience": audience, "publishing": publishing,
-            "version": holdfast.__version__,
+            "version": holdfast.__version__, "drill": mark.name if (mark := s.home.drill(time.time_ns() // 1000)) else "",
         }  # fmt: skip
 
     def events_after(self, n: int) -> object:

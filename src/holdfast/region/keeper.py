@@ -108,7 +108,8 @@ class Keeper:
         self.server = Server(self.region, self.store, around.token_hex(8))
         self.intake = Intake(self.store, self.top, self.region, verifiers)
         self.closer = Closer(self.store, self.region, self.top.tail_bytes)
-        self.salvage = Salvage(natsconf.store_dir(self.home, self.region), self.intake, verifiers, parts.log_files)
+        self.salvage = Salvage(natsconf.store_dir(self.home, self.region), self.intake, verifiers,
+                               self.store.files, parts.log_files)
         self.scrubber = Scrubber(self.store, self.peers, verifiers, self.salvage)
         self._replies = Replies(self._client.nats)
         self.store.on_block = self.closer.look
@@ -218,6 +219,8 @@ class Keeper:
     def incident(self, what: str, text: str) -> None:
         """Publish an incident in the region's public chain, once per minute for the same words."""
         now = self._parts.around.now_s()
+        if self.home.drill(self._now_us()):
+            text = f"DRILL: {text}"
         if now - self._said.get(text, -INCIDENT_REPEAT_S) < INCIDENT_REPEAT_S:
             return
         self._said = {t: at for t, at in self._said.items() if now - at < INCIDENT_REPEAT_S} | {text: now}

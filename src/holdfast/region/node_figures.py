@@ -113,6 +113,7 @@ class NodeFigures:
             incidents=[
                 s.IncidentLine(stamp=i.stamp, region=i.region, what=i.what, text=i.text) for i in reversed(st.incidents)
             ],
+            drill=mark.name if (mark := st.home.drill(now_us)) else "",
         )  # fmt: skip
 
     async def watch_peer(self, name: str) -> None:

@@ -362,6 +362,7 @@ class Status(msgspec.Struct, kw_only=True):
     viewers: int
     admission: AdmissionLine
     incidents: list[IncidentLine]
+    drill: str  # the name of the drill that runs here now, or ""
 
 
 class Fault(msgspec.Struct, kw_only=True, omit_defaults=True):
