@@ -38,9 +38,10 @@ class ControlRoom:
         ]  # fmt: skip
         publishing = s.reports.get("publish", {"done": 0, "total": 0})
         audience = s.reports.get("audience", AUDIENCE_ZERO)
+        drill = s.home.drill(time.time_ns() // 1000)
         return {
             "regions": regions, "rtt_ms": s.top.rtt_ms, "audience": audience, "publishing": publishing,
-            "version": holdfast.__version__, "drill": mark.name if (mark := s.home.drill(time.time_ns() // 1000)) else "",
+            "version": holdfast.__version__, "drill": drill.name if drill else "",
         }  # fmt: skip
 
     def events_after(self, n: int) -> object:
