@@ -120,12 +120,15 @@ class Streams:
         """Drop messages below number `n`."""
         _raise(await self._api("STREAM.PURGE." + stream_name(key), {"seq": n}), "STREAM.PURGE")
 
-    async def publish(self, key: Key, n: int, message: bytes, msg_id: str) -> Published:
+    async def publish(self, key: Key, n: int, message: bytes, msg_id: str, after: str = "") -> Published:
         """Publish block `n` (`msg_id`: its digest), fenced by the sequence before it.
 
-        Never raises for what the server or network did.
+        `after`: the digest of block n − 1 while that is still on its way. The number alone would let this block in
+        behind another writer's block n − 1. Never raises for what the server or network did.
         """
         headers = {"Nats-Expected-Last-Sequence": str(n - 1), "Nats-Msg-Id": msg_id}
+        if after:
+            headers["Nats-Expected-Last-Msg-Id"] = after
         try:
             answer = json.loads(await self._wire.request(subject_of(key), message, REQUEST_S, headers))
         except (Degraded, ValueError) as e:

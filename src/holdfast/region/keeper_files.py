@@ -16,6 +16,8 @@ from holdfast.core.errors import Broken, Degraded
 from holdfast.core.log.segments import pack
 from holdfast.region.keeper_held import Piece
 
+DAMAGED = ".damaged"  # behind the name of a blob that is not what it says
+
 
 class PieceFiles:
     """The blobs of one region, as the keeper sees them."""
@@ -93,7 +95,15 @@ class PieceFiles:
             return 0, False
         return len(data), hashlib.sha256(data).hexdigest() == path.name
 
+    def raw(self, cls: Class, sha: str) -> bytes:
+        """The bytes of a blob as they are, damaged or not; none if it is gone."""
+        path = self.path(cls, sha)
+        for place in (path, path.with_name(path.name + DAMAGED)):
+            with contextlib.suppress(OSError):
+                return self._disk.read(place)
+        return b""
+
     def condemn(self, path: Path) -> None:
         """Take a damaged blob's name away; one that has gone, or may not be moved, stays as it is."""
         with contextlib.suppress(OSError):
-            self._disk.rename(path, path.with_name(path.name + ".damaged"))
+            self._disk.rename(path, path.with_name(path.name + DAMAGED))

@@ -24,6 +24,7 @@ from holdfast.core.classes import Class
 from holdfast.core.errors import Broken
 from holdfast.core.log import ranges, scan
 from holdfast.core.log.continuity import Key
+from holdfast.region.keeper_files import PieceFiles
 from holdfast.region.keeper_store import Copy
 from holdfast.region.keeper_take import Intake
 
@@ -45,11 +46,13 @@ class Salvage:
     """Searches what was kept of the log server's files in `store` and beside it."""
 
     def __init__(
-        self, store: Path, intake: Intake, verifiers: dict[str, Verify], files: LogFiles = log_files
-    ) -> None:
+        self, store: Path, intake: Intake, verifiers: dict[str, Verify], pieces: PieceFiles,
+        files: LogFiles = log_files,
+    ) -> None:  # fmt: skip
         self._store = store
         self._intake = intake
         self._verifiers = verifiers
+        self._pieces = pieces
         self._kept = files
         self._files: dict[str, list[Path]] = {}
         self.made: list[Path] = []  # copies that `find` made
@@ -83,7 +86,8 @@ class Salvage:
                 made = await asyncio.to_thread(self._kept.keep_before, self._store, stream_name(copy.key))
                 self.made += [made] if made else []
         files = await asyncio.to_thread(self._by_stream, [*self.aside(), self._store]) if wanted else {}
-        return (await asyncio.to_thread(self._search, copy.key, wanted, files))[0]
+        rows = (await asyncio.to_thread(self._search, copy.key, wanted, files))[0]
+        return rows | await asyncio.to_thread(self._in_pieces, copy, ranges.minus(wanted, _numbers(rows)))
 
     def _by_stream(self, places: list[Path]) -> dict[str, list[Path]]:
         """The message files in these places, by the name of their stream."""
@@ -103,10 +107,19 @@ class Salvage:
                 rows |= {n: m for n, m in scan.genuine(data, key, verify) if _within(wanted, n) and n not in rows}
         return rows, traces
 
+    def _in_pieces(self, copy: Copy, wanted: Ranges) -> Rows:
+        """Look in damaged pieces as well: one flipped bit is in one block, and the others are whole."""
+        rows, verify = Rows(), self._verifiers[copy.origin]
+        for piece in copy.pieces:
+            if ranges.both(wanted, [(piece.first, piece.last)]):
+                data = self._pieces.raw(copy.cls, piece.sha)
+                rows |= {n: m for n, m in scan.genuine(data, copy.key, verify) if _within(wanted, n)}
+        return rows
+
     async def put_back(self, copy: Copy, rows: Rows) -> None:
         """Offer verified blocks to the intake; say what came back. Raises Degraded if the log server goes away."""
         before = copy.missing
-        for first, last in ranges.normal((n, n) for n in rows):
+        for first, last in _numbers(rows):
             run = Run(copy.key.chain, copy.key.epoch, first, [rows[n] for n in range(first, last + 1)])
             try:
                 await self._intake.take(copy.cls, run, [], _nothing)
@@ -115,7 +128,11 @@ class Salvage:
         back = ranges.minus(before, copy.missing)
         if back:
             text = f"{copy.key.chain}, epoch {copy.key.epoch}: blocks {ranges.say(back)} were read back"
-            self.on_incident("salvaged", f"{text} from the log server's damaged files")
+            self.on_incident("salvaged", f"{text} from damaged files")
+
+
+def _numbers(rows: Rows) -> Ranges:
+    return ranges.normal((n, n) for n in rows)
 
 
 def _within(wanted: Ranges, n: int) -> bool:

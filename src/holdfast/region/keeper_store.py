@@ -9,6 +9,7 @@ starts the stream anew behind its end.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -49,19 +50,17 @@ class Copy:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while blocks are taken in or files rearranged
     shape: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while the stream's beginning moves; after `lock`
     ended: bool = False  # from a backup, or damaged at its end: who was told what after it is unknown; never continued
+    cls: Class = field(init=False)
+    origin: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        cls, self.origin = self.key.chain.split("/", 1)
+        self.cls = Class(cls)
 
     @property
     def held(self) -> int:
         """The last block before the first hole: how far this region may say it holds the epoch."""
         return ranges.prefix(self.end.n, self.missing)
-
-    @property
-    def cls(self) -> Class:
-        return Class(self.key.chain.split("/", 1)[0])
-
-    @property
-    def origin(self) -> str:
-        return self.key.chain.split("/", 1)[1]
 
     def piece_of(self, n: int) -> Piece | None:
         """The closed piece that holds block n."""
@@ -248,8 +247,8 @@ class Store:
             await save_later(self._held_path, self.record(), self._held_lock, self._disk)
 
     def save_held_now(self, clean: bool) -> None:
-        """Fsync the record at the end of the process."""
-        with self._held_lock:
+        """Fsync the record at the end of the process. A disk that refuses leaves the one of a moment ago."""
+        with self._held_lock, contextlib.suppress(OSError):
             save(self._held_path, self.record(clean=clean), self._disk)
 
     async def keep_record(self, say: Callable[[str], None]) -> None:

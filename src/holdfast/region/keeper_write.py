@@ -1,6 +1,8 @@
 """Putting blocks into a stream so that a plain yes means kept: pipelined, fenced, and read back when in doubt.
 
-Several blocks may be on their way at once, each fenced by the number before it, so they land in order or not at all.
+Several blocks may be on their way at once, each fenced by the number before it and by the digest of the block before
+it, so they land in order or not at all. (By the number alone, a block whose predecessor was refused would land behind
+the block of whoever took its place: found by simulation.)
 An answer other than yes (error 10071, `duplicate`, silence) says nothing: the message may be kept or not. Then no
 more is sent; the stream is read and compared. Same bytes: kept. Nothing there: sent again. Other bytes: another keeper
 writes this chain, and this process must stop.
@@ -58,7 +60,8 @@ class Writer:
     def put(self, link: Link, message: bytes) -> asyncio.Future[None]:
         """Send block `link.n`; the future ends when it is on disk, or with Broken. Call `room` before."""
         loop = asyncio.get_running_loop()
-        sent = _Sent(link, message, loop.create_task(self._publish(link, message)), loop.create_future())
+        after = self._sent[-1].link.digest.hex() if self._sent else ""
+        sent = _Sent(link, message, loop.create_task(self._publish(link, message, after)), loop.create_future())
         sent.done.add_done_callback(_heard)
         self._sent.append(sent)
         if len(self._sent) >= DEPTH:
@@ -74,8 +77,8 @@ class Writer:
         if self.broken:
             raise Broken(f"{self._key.chain} can no longer be written: {self.broken}") from self.broken
 
-    async def _publish(self, link: Link, message: bytes) -> Published:
-        return await self._streams.publish(self._key, link.n, message, link.digest.hex())
+    async def _publish(self, link: Link, message: bytes, after: str = "") -> Published:
+        return await self._streams.publish(self._key, link.n, message, link.digest.hex(), after)
 
     async def _finish(self) -> None:
         """Take answers in order until nothing is on its way."""

@@ -20,7 +20,7 @@ from holdfast.sim.disk import flipped
 
 FILE_ROWS = 24
 WINDOW_S = 120.0  # of duplicate detection
-WRONG_LAST, NOT_FOUND, EXISTS, NO_SPACE = 10071, 10059, 10058, 10047
+WRONG_LAST, WRONG_LAST_ID, NOT_FOUND, EXISTS, NO_SPACE = 10071, 10070, 10059, 10058, 10047
 
 
 @dataclass(slots=True)
@@ -34,6 +34,7 @@ class Stream:
     bad: set[int] = field(default_factory=set[int])  # rows with a flipped bit on disk
     torn: bytes = b""  # what a power cut left of the next message
     hidden: bool = False
+    last_id: str = ""
     ids: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
 
     def files(self) -> dict[int, bytes]:
@@ -53,6 +54,7 @@ class Stream:
         """Store one message durably; return its number."""
         self.last += 1
         self.rows[self.last] = self.disk[self.last] = row
+        self.last_id = msg_id
         if msg_id:
             self.ids[msg_id] = (self.last, now_s)
         return self.last
@@ -91,6 +93,7 @@ class Stream:
         else:
             self.last = self.first - 1
         self.ids = {k: v for k, v in self.ids.items() if v[0] in self.rows}
+        self.last_id = next((k for k, v in self.ids.items() if v[0] == self.last), "")
         return before - len(self.disk)
 
 
@@ -109,7 +112,8 @@ class Streams:
         if verb == "LIST":
             seen = [n for n, s in sorted(self.all.items()) if not s.hidden]
             page = seen[int(body.get("offset", 0)) :]
-            return {"total": len(seen), "streams": [{"config": {"name": n}, "state": _state(self.all[n])} for n in page]}
+            rows = [{"config": {"name": n}, "state": _state(self.all[n])} for n in page]
+            return {"total": len(seen), "streams": rows}
         if verb == "CREATE":
             if there:
                 return _error(EXISTS, "stream name already in use")
@@ -135,6 +139,9 @@ class Streams:
         expected = headers.get("Nats-Expected-Last-Sequence")
         if expected is not None and int(expected) != stream.last:
             return _error(WRONG_LAST, f"wrong last sequence: {stream.last}")
+        after = headers.get("Nats-Expected-Last-Msg-Id", "")
+        if after and after != stream.last_id:
+            return _error(WRONG_LAST_ID, f"wrong last msg ID: {stream.last_id}")
         return {"seq": stream.put(row, msg_id, now_s)}
 
     def read(self, stream: Stream, first: int, count: int, max_bytes: int) -> tuple[list[tuple[int, bytes]], bool]:

@@ -1,4 +1,4 @@
-"""An event loop without a clock: time stands still while anything can run, and jumps to the next timer when nothing can.
+"""An event loop without a clock: time stands still while anything can run, and jumps to the next timer when not.
 
 asyncio is deterministic except for three things: the clock, what the selector reports, and threads. Here the clock is
 a number, the selector reports nothing, and a "thread" is a call made a moment later on the one thread there is. So a
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 TIE_S = 1e-7  # timers due together are told apart by a draw of this size
+FINISH_ROUNDS = 20
 THREAD_S = 0.002  # a call in a thread takes up to this long
 
 
@@ -39,8 +40,7 @@ class Process:
             task.cancel()
 
 
-OUTSIDE = Process("outside")
-PROCESS: ContextVar[Process] = ContextVar("process", default=OUTSIDE)
+PROCESS: ContextVar[Process] = ContextVar("process")
 
 
 class _NoSelector:
@@ -68,6 +68,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self._clock_resolution = 1e-9
         self.set_task_factory(_task_of_process)
         self.set_exception_handler(lambda _loop, context: self.complaints.append(context))
+        self.outside = Process("outside")  # the world itself
+        self.processes: dict[Process, None] = {}
         self.complaints: list[dict[str, Any]] = []
 
     def time(self) -> float:
@@ -84,14 +86,14 @@ class SimLoop(asyncio.BaseEventLoop):
         """Call `func` a moment later. It runs to its end even if nobody waits for it any more, as threads do."""
         del executor
         future: asyncio.Future[T] = self.create_future()
-        process = PROCESS.get()
+        process = PROCESS.get(self.outside)
 
         def run() -> None:
             if not process.alive:
                 return
             try:
                 result = func(*args)
-            except Exception as e:
+            except Exception as e:  # noqa: BLE001 - it is the caller's, as in a thread
                 if not future.done():
                     future.set_exception(e)
                 return
@@ -104,6 +106,22 @@ class SimLoop(asyncio.BaseEventLoop):
     def spawn(self, process: Process, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Run `work` as part of a process."""
         return context_of(process).run(self.create_task, work)
+
+    def finish(self) -> None:
+        """End whatever still runs, and close. Call it when nothing that happens matters any more."""
+        for process in self.processes:
+            process.alive = False
+        for _ in range(FINISH_ROUNDS):
+            tasks = [task for process in self.processes for task in process.tasks]
+            if not tasks:
+                break
+            for task in tasks:
+                task.cancel()
+            moment: asyncio.Future[None] = self.create_future()
+            self.call_later(0.01, moment.set_result, None)
+            self.run_until_complete(moment)
+        self._scheduled.clear()  # type: ignore[attr-defined]
+        self.close()
 
     def _process_events(self, event_list: list[Any]) -> None:
         del event_list
@@ -128,9 +146,11 @@ def context_of(process: Process) -> Context:
 def _task_of_process(
     loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], context: Context | None = None
 ) -> "asyncio.Task[Any]":
-    process = context[PROCESS] if context is not None and PROCESS in context else PROCESS.get()
+    assert isinstance(loop, SimLoop)
+    process = context[PROCESS] if context is not None and PROCESS in context else PROCESS.get(loop.outside)
     task = asyncio.Task(work, loop=loop, context=context)
     process.tasks[task] = None
+    loop.processes[process] = None
     task.add_done_callback(lambda done: process.tasks.pop(done, None))
     if not process.alive:
         task.cancel()

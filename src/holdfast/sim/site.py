@@ -5,9 +5,10 @@ plays the supervisor: what ends is started again, through recovery.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from holdfast.adapters import natsconf
 from holdfast.adapters.around import Around
@@ -23,6 +24,10 @@ from holdfast.sim.disk import SimDisk
 from holdfast.sim.loop import Process
 from holdfast.sim.network import Network
 from holdfast.sim.server import Connection, LogServer
+
+if TYPE_CHECKING:
+    from holdfast.core.feed.shapes import SlateItem
+    from holdfast.sim.node import Node
 
 EPOCH_US = 1_790_000_000_000_000  # virtual second 0 on the wall, autumn 2026
 AGAIN_S = 0.4  # the supervisor's pause before it starts something again
@@ -58,6 +63,11 @@ class Site:
         self.process = Process(f"{region}/keeper")
         self.broken: list[str] = []  # errors that no process of ours should end by
         self.ends = 0  # how often a keeper ended by itself
+        self.node: Node | None = None
+        self.node_process = Process(f"{region}/node")
+        self.make_node: Callable[[Site], Node] = lambda _site: (_ for _ in ()).throw(NotImplementedError)
+        self.shelf: list[SlateItem] = []  # the signed shelf on this disk
+        self.boots = 0
         self._stop: asyncio.Event | None = None
         self._sign = keys.signer(seed, region)
         self._verifiers = {r.name: keys.verifier(seed, r.name) for r in top.regions}
@@ -77,7 +87,7 @@ class Site:
         """Connect a process of this region to its own log server or a peer's, once that is there."""
         server = self.sites[peer or self.region].server
         connection = Connection(server, self.region, self.region if peer else "local")
-        while not connection.is_connected:
+        while not connection.is_connected:  # noqa: ASYNC110 - as a real client tries again
             await asyncio.sleep(CONNECT_S)
         return LogClient(connection, self.region if peer else "local")  # type: ignore[arg-type]
 
@@ -94,6 +104,7 @@ class Site:
         self.powered, self.disk.off = True, False
         self.start_server()
         self.start_keeper()
+        self.start_node()
 
     def start_server(self) -> None:
         """Start the log server over its files, which are copied before."""
@@ -107,6 +118,31 @@ class Site:
         self.process = Process(f"{self.region}/keeper")
         self.loop.spawn(self.process, self._keep(self.process))
 
+    def start_node(self) -> None:
+        """Start a node process."""
+        if not self.powered or (self.node_process.alive and self.node_process.tasks):
+            return
+        self.node_process = Process(f"{self.region}/node")
+        self.loop.spawn(self.node_process, self._serve(self.node_process))
+
+    async def _serve(self, process: Process) -> None:
+        self.node = self.make_node(self)
+        try:
+            await self.node.run()
+        except* Broken as e:
+            self.trace.count("node ended broken")
+            self.trace.tell(self.region, f"the node ends: {e.exceptions[0]}")
+        except* Exception as e:  # noqa: BLE001 - a mistake of ours: no world may end a node like this
+            if process.alive:
+                self.broken.append(f"{self.region}: the node died of {e.exceptions[0]!r}")
+        if process.alive:
+            self.later(AGAIN_S, self._node_again, process)
+
+    def _node_again(self, process: Process) -> None:
+        if self.node_process is process and process.alive:
+            process.kill()
+            self.start_node()
+
     async def _keep(self, process: Process) -> None:
         self._stop = asyncio.Event()
         self.keeper = Keeper(self.region, self.home, self._said, self._parts())
@@ -118,7 +154,7 @@ class Site:
                 self.ends += 1
                 self.trace.count("keeper ended broken")
                 self.trace.tell(self.region, f"the keeper ends: {e}")
-        except Exception as e:  # a mistake of ours: no world may end a keeper like this
+        except Exception as e:  # noqa: BLE001 - a mistake of ours: no world may end a keeper like this
             if process.alive:
                 self.broken.append(f"{self.region}: the keeper died of {e!r}")
                 self.trace.tell(self.region, f"the keeper DIED of {e!r}")
@@ -150,6 +186,18 @@ class Site:
         self.process.kill()
         self.later(back_s, self.start_keeper)
 
+    def start_second(self, after_s: float) -> None:
+        """Start another keeper of this region beside the first, and kill the first after `after_s`."""
+        first = self.process
+        self.process = Process(f"{self.region}/keeper 2")
+        self.loop.spawn(self.process, self._keep(self.process))
+        self.later(after_s, first.kill)
+
+    def kill_node(self, back_s: float) -> None:
+        """kill -9 the node; it is back after `back_s`."""
+        self.node_process.kill()
+        self.later(back_s, self.start_node)
+
     def kill_server(self, back_s: float) -> None:
         """kill -9 the log server; it is back after `back_s`."""
         if self.server.up:
@@ -164,6 +212,7 @@ class Site:
         """Everything stops at once, and what was not fsynced is gone."""
         self.powered = False
         self.process.kill()
+        self.node_process.kill()
         if self.server.up:
             self.server.stop()
         self.disk.power_cut()
@@ -186,3 +235,4 @@ class Site:
         self.disk.lose()
         self.server.streams.all.clear()
         self.aside.copies.clear()
+        self.shelf = []
