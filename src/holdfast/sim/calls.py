@@ -13,7 +13,7 @@ import msgspec
 from holdfast.adapters.aio.calls import CALL_MAX_S, Calls, RefusedEntry, Unreachable
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.feed.shapes import FeedRequest
-from holdfast.sim.loop import PROCESS, context_of
+from holdfast.sim.loop import context_of
 from holdfast.sim.network import Network
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class SimCalls(Calls):
         del method
         region, _, rest = url.removeprefix("sim://").partition("/")
         site, path, data = self._sites[region], "/" + rest, msgspec.msgpack.encode(body)
-        loop, process = self._network.loop, PROCESS.get()
+        loop, process = self._network.loop, self._network.loop.process
         done: asyncio.Future[bytes | None] = loop.create_future()
 
         def back(raw: bytes | None) -> None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from holdfast.core.feed.ladder import Facts, Ladder, Rung, affordable
-from holdfast.core.health.admission import Gate, Priority, Ticket, Why
+from holdfast.core.health.admission import Gate, Priority, Ticket
 
 if TYPE_CHECKING:
     from holdfast.sim.cascade_client import Client, Try
@@ -277,6 +277,6 @@ class Region:
     def _misses(self, attempt: "Try") -> bool:
         return attempt.rung < Rung.SHELF and self.warm < 1.0 and self.world.dice.random() >= self.warm
 
-    def refusals(self) -> int:
-        """How many people were refused at the door since it started."""
-        return sum(self.gate.refused[Priority.PERSON][why] for why in Why)
+    def waits_s(self) -> float:
+        """How long who comes now would wait for the worker, seconds."""
+        return len(self.work) * self.world.size.feed_s * self.slow

@@ -34,6 +34,7 @@ class Request:
     open: int = 0
     over: bool = False
     at_store: bool = False
+    counted: bool = True  # False: said again, and counted when it was said first
     left: list[int] | None = None  # regions not asked yet, best first
 
 
@@ -62,7 +63,8 @@ class Client:
         self.home = home
         self.on_trial = False
         self.waiting = 0  # writes that wait to be said again
-        self.rests = False
+        self.rests, self.tries = False, 0
+        self.asked = self.good = 0
         self._probing: set[int] = set()
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -81,6 +83,7 @@ class Client:
         """Want something now."""
         world = self.world
         world.second(world.now_s).asked += 1
+        self.asked += 1
         if kind == "write" and self.rests:
             self.waiting += 1  # it goes with the others when they are said again
             return
@@ -135,10 +138,11 @@ class Client:
             return
         request.over = True
         deadline_s = FEED_DEADLINE_S if request.kind == "feed" else WRITE_DEADLINE_S
-        if now_s + attempt.rtt_s - request.born_s <= deadline_s:
+        if request.counted and now_s + attempt.rtt_s - request.born_s <= deadline_s:
             self.world.second(request.born_s).good += 1
-        if request.kind == "write" and self.waiting:
-            self._said_again()
+            self.good += 1
+        if request.kind == "write":
+            self.waiting = self.tries = 0  # what waits went with it
 
     def refused(self, attempt: Try, retry_s: float) -> None:
         """The region has too much to do, and says so."""
@@ -179,12 +183,11 @@ class Client:
     def _go_on(self, request: Request) -> None:
         if request.over or request.open:
             return
-        late = self.world.now_s - request.born_s >= (FEED_DEADLINE_S if request.kind == "feed" else WRITE_DEADLINE_S)
-        if self.world.defences.backoff or late or self.world.defences.budget:
-            if late or not self._next(request):
-                self._lost(request)
-        else:
-            self.world.at(self.world.now_s + FIXED_S, self._again, request)
+        now_s, deadline_s = self.world.now_s, FEED_DEADLINE_S if request.kind == "feed" else WRITE_DEADLINE_S
+        if now_s - request.born_s < deadline_s and not self.world.defences.backoff:
+            self.world.at(now_s + FIXED_S, self._again, request)
+        elif now_s - request.born_s >= deadline_s or not self._next(request):
+            self._lost(request)
 
     def _again(self, request: Request) -> None:
         if not self._next(request):
@@ -196,38 +199,32 @@ class Client:
         """No region gave it."""
         world, request.over = self.world, True
         if request.kind == "write":
-            self.waiting += 1
-            self._rest(0)
+            self.waiting += request.counted
+            self._rest()
         elif world.defences.ladder:
             world.second(request.born_s).device += 1  # the device goes on with what it holds
         elif world.dice.random() < IMPATIENT:
             world.at(world.now_s + world.dice.uniform(IMPATIENT_FROM_S, IMPATIENT_TO_S), self.ask, "feed")
 
-    def _rest(self, attempt: int) -> None:
+    def _rest(self) -> None:
         """Say what waits again, later."""
         if self.rests:
             return
-        self.rests = True
-        world = self.world
+        self.rests, world = True, self.world
         if world.defences.backoff:
-            wait_s = delay_s(attempt, world.dice.random(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S)
+            wait_s = delay_s(self.tries, world.dice.random(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S)
         else:
             wait_s = FIXED_S
-        world.at(world.now_s + wait_s, self._flush, attempt)
+        self.tries += 1
+        world.at(world.now_s + wait_s, self._flush)
 
-    def _flush(self, attempt: int) -> None:
+    def _flush(self) -> None:
         """All writes that wait go in one request, as the outbox sends them."""
         self.rests = False
-        if not self.waiting:
-            return
-        places = self._candidates()
-        if not places:
-            self._rest(attempt + 1)
-            return
-        self._send(Request(self, "write", self.world.now_s))
-
-    def _said_again(self) -> None:
-        self.waiting = 0
+        if self.waiting and self._candidates():
+            self._send(Request(self, "write", self.world.now_s, counted=False))
+        elif self.waiting:
+            self._rest()
 
     # -- suspicion ---------------------------------------------------------------------------------------------------
 

@@ -75,6 +75,11 @@ class SimLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
+    @property
+    def process(self) -> Process:
+        """The process in which the running code is."""
+        return PROCESS.get(self.outside)
+
     def jump(self) -> None:
         """Go on to the next timer."""
         self._now = max(self._now, self._scheduled[0].when())  # type: ignore[attr-defined]
@@ -86,7 +91,7 @@ class SimLoop(asyncio.BaseEventLoop):
         """Call `func` a moment later. It runs to its end even if nobody waits for it any more, as threads do."""
         del executor
         future: asyncio.Future[T] = self.create_future()
-        process = PROCESS.get(self.outside)
+        process = self.process
 
         def run() -> None:
             if not process.alive:

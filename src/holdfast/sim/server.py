@@ -15,7 +15,7 @@ from holdfast.adapters.natsconf import ask_subjects
 from holdfast.core.errors import Degraded
 from holdfast.core.topology import Topology
 from holdfast.sim.jetstream import NO_SPACE, WRONG_LAST, Stream, Streams
-from holdfast.sim.loop import PROCESS, context_of
+from holdfast.sim.loop import context_of
 from holdfast.sim.network import Network
 
 LOCAL = "local"
@@ -84,7 +84,7 @@ class Connection:
 
     def __init__(self, server: "LogServer", place: str, user: str) -> None:
         self.server, self.place, self.user = server, place, user
-        self.loop, self.process = server.network.loop, PROCESS.get()
+        self.loop, self.process = server.network.loop, server.network.loop.process
         self.nats = self
         self.inboxes: dict[str, Subscription] = {}
         self._asked: dict[str, asyncio.Future[bytes]] = {}
