@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from town import Town
 
+from holdfast.core.allowance import HOUR_US, SHOWINGS_MAX, Allowance
 from holdfast.core.entries import Follow, Like, Skip, View
 from holdfast.core.feed.ladder import Rung
 from holdfast.model import examples, signals
-from holdfast.model.allowance import HOUR_US, SHOWINGS_MAX, Allowance
 from holdfast.model.examples import HEAD, JUDGED_US, LATE_US, SETTLE_US, Stay
 
 

@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "feed"))
 from rig import Stage, items
 
+from holdfast.core.allowance import SHOWINGS_MAX
 from holdfast.core.catalogue import fnv64
 from holdfast.core.entries import Reset, Ruling, SlateServed, View
 from holdfast.core.errors import Broken
@@ -16,7 +17,6 @@ from holdfast.core.feed.shapes import ContextEvent, FeedRequest
 from holdfast.core.feed.viewer import History, history
 from holdfast.core.profile import Profile
 from holdfast.model import evaluate, gate, learn
-from holdfast.model.allowance import SHOWINGS_MAX
 from holdfast.model.evaluate import HOLD_OUT, Example, Log, Question, area, hit, paired
 from holdfast.model.learn import OUTCOME, Statistics
 from holdfast.model.lessons import Lessons

@@ -15,7 +15,7 @@ slate is one showing, its longest dwell counts. The place in the slate is a sign
 is the quantile of the dwell among videos of like length, which takes length out of dwell.
 
 Bad data does not teach: what was folded before, what names a slate of somebody else, and what is more than one viewer
-can have done in an hour (`model.allowance`); nor is any release judged by it. A lower rung's slate counts less. One
+can have done in an hour (`core.allowance`); nor is any release judged by it. A lower rung's slate counts less. One
 slate in HOLD_OUT is kept aside to judge by. A comment is public, under a name that cannot be joined to the viewer's
 alias, so it teaches nothing.
 """
@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.allowance import Allowance
 from holdfast.core.catalogue import fnv64
 from holdfast.core.entries import Entry, Follow, Hide, Like, Reset, Share, Skip, SlateServed, View
 from holdfast.core.feed.actions import is_glance, is_long
@@ -37,7 +38,6 @@ from holdfast.core.feed.viewer import History, history
 from holdfast.core.feed.world import World
 from holdfast.core.profile import Profile
 from holdfast.model import signals
-from holdfast.model.allowance import Allowance
 from holdfast.model.buckets import LENGTHS, length_bucket
 from holdfast.model.evaluate import HOLD_OUT, Example
 from holdfast.model.sizes import HEADS

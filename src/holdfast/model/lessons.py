@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from holdfast.core.allowance import Allowance
 from holdfast.core.catalogue import fnv64
 from holdfast.core.entries import Entry, Hide, Reset, SlateServed, View
 from holdfast.core.feed.actions import is_long
@@ -22,7 +23,6 @@ from holdfast.core.feed.shapes import FeedRequest
 from holdfast.core.feed.viewer import History, history
 from holdfast.core.feed.world import World
 from holdfast.core.profile import Profile
-from holdfast.model.allowance import Allowance
 from holdfast.model.evaluate import HOLD_OUT, Example, Log, Question, ask_over_all, hit
 from holdfast.model.learn import OUTCOME, Statistics
 from holdfast.model.linear import Linear

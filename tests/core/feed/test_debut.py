@@ -30,7 +30,8 @@ def _new(world: World, item: str = "new", stamp: int = T) -> int:
 
 def _view(world: World, viewer: str, stamp: int, dwell_ms: int = 10_000, item: str = "new", outbox: int = 1) -> None:
     """A view under a team's key, which counts without a slate."""
-    world.apply(View(device=f"app:{viewer}", outbox=outbox, stamp=stamp, item=item, dwell_ms=dwell_ms, duration_ms=10_000))
+    by = {"device": f"app:{viewer}", "outbox": outbox, "stamp": stamp}
+    world.apply(View(**by, item=item, dwell_ms=dwell_ms, duration_ms=10_000))
 
 
 def _plan(world: World, now_us: int) -> debut.Plan:
@@ -97,8 +98,8 @@ def test_what_is_served_is_awaited_until_seen_or_long_ago():
     row = _new(world)
     rows = np.array([row])
     for k in range(4):
-        world.apply(SlateServed(device="node", outbox=k + 1, stamp=T + S, viewer=f"app:v{k}", slate=f"s{k}", rung="LINEAR",
-                                items=["new"]))  # fmt: skip
+        world.apply(SlateServed(device="node", outbox=k + 1, stamp=T + S, viewer=f"app:v{k}", slate=f"s{k}",
+                                rung="LINEAR", items=["new"]))  # fmt: skip
     assert world.debuts.awaited(world.catalogue, rows, T + S)[0] == pytest.approx(4)
     _view(world, "v0", T + 30 * S)
     _view(world, "v0", T + 31 * S, outbox=2)  # seen again: it was awaited once

@@ -9,8 +9,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from rig import S, Stage, T
 
+from holdfast.core.allowance import HOUR_US, LENGTH_MAX_MS, WATCHED_MAX_MS
 from holdfast.core.entries import Entry, Hide, Like, Publication, Ruling, Share, SlateServed, View
 from holdfast.core.feed import debut
+from holdfast.core.feed.snapshot import freeze, thaw
 from holdfast.core.feed.world import World
 from holdfast.core.profile import SERVED_KEPT, SHOWN_FOR_US, VIEW_AGAIN_US
 
@@ -152,3 +154,31 @@ def test_hides_of_those_who_were_never_shown_it_stop_no_debut() -> None:
     for k in range(12):
         world.apply(_slate(f"crude-{k}", ["clip-0"], stage.now, 1 + k))  # they were, as it turns out
     assert debut.progress(world, row, now, stage.now).state == "stopped"
+
+
+def test_what_a_person_cannot_have_done_within_an_hour_does_not_rank_though_it_was_shown() -> None:
+    world, k = Stage(40).world, 0
+    hour = T - T % HOUR_US + HOUR_US  # it begins
+    c, rows = world.catalogue, slice(0, 40)
+
+    def claims(viewer: str, first: int, last: int, dwell_ms: int, at: int) -> None:
+        nonlocal k
+        for n in range(first, last):
+            k += 2
+            by = {"device": viewer, "item": f"clip-{n}", "stamp": at + n}
+            world.apply(_slate(viewer, [f"clip-{n}"], at + n, k))
+            world.apply(View(**by, outbox=k, dwell_ms=dwell_ms, duration_ms=6000))
+            world.apply(Like(**by, outbox=k + 1))
+
+    claims("crude", 0, 30, 3_600_000, hour)
+    counted = c.shown_views[rows].sum()
+    assert counted == WATCHED_MAX_MS // LENGTH_MAX_MS and c.shown_likes[rows].sum() <= counted + 1
+    assert c.views[rows].sum() == 30 and c.qualified[rows].sum() <= counted + 1
+    claims("v", 0, 30, 6000, hour)
+    claims("app:v", 0, 30, 3_600_000, hour)  # a team's word
+    assert c.shown_views[rows].sum() == counted + 60
+    thawn = thaw(freeze(world))
+    for each in (world, thawn):  # the hour goes on, also after a start
+        assert each.allowance.spent("crude")
+    claims("crude", 30, 33, 6000, hour + HOUR_US)  # and ends
+    assert c.shown_views[rows].sum() == counted + 63

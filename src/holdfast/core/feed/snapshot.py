@@ -105,6 +105,12 @@ class _Debuts(_Piece, tag="debuts"):
     rows: list[tuple[int, dict[str, int]]]  # row, {viewer: flags}
 
 
+class _Used(_Piece, tag="used"):
+    hour: int
+    refused: int
+    rows: list[tuple[str, tuple[int, int]]]  # what each viewer has used of it
+
+
 class _Experiments(_Piece, tag="experiments"):
     rows: list[Experiment]
 
@@ -116,7 +122,7 @@ class _Tallies(_Piece, tag="tallies"):
 
 _AnyPiece = (
     _Names | _Rulings | _Publications | _Retractions | _Comments | _Foreign | _Totals | _Column | _Profiles | _Folded
-    | _Experiments | _Tallies | _Rates | _Debuts
+    | _Experiments | _Tallies | _Rates | _Debuts | _Used
 )  # fmt: skip
 
 
@@ -193,6 +199,10 @@ def _personal(world: World) -> Iterator[_Piece]:
     for sets in _weighed(world.folded.items(), lambda kv: 8 + len(kv[1].starts)):
         yield _Folded(sets)
     yield _Rates(list(world.debuts.rates.items()), world.debuts.await_landmark_us)
+    held = world.allowance
+    yield _Used(held.hour, held.refused, [])
+    for used in sliced(held.used.items()):
+        yield _Used(held.hour, held.refused, used)
     for met in _weighed(world.debuts.met.items(), lambda kv: 2 + len(kv[1])):
         yield _Debuts(met)
     for defined in sliced(world.trials.defined.values()):
@@ -279,6 +289,9 @@ def _put(world: World, piece: Any) -> None:
         case _Rates():
             world.debuts.rates.update(piece.rows)
             world.debuts.await_landmark_us = piece.await_landmark_us
+        case _Used():
+            world.allowance.hour, world.allowance.refused = piece.hour, piece.refused
+            world.allowance.used.update(piece.rows)
         case _Debuts():
             world.debuts.met.update(piece.rows)
         case _Experiments():

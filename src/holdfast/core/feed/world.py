@@ -5,14 +5,16 @@ block heard twice, an outbox sent again through another region or a mended chain
 
 Anyone may say that they watched anything, so what ranks (what is liked now, debuts, the sums that models are made of,
 the totals told to other jurisdictions) counts only what was *shown*: a slate of For You or of the plain feed held the
-item for this viewer (`profile.was_shown`). What comes under an API key is the team's word and counts (`tenants`). The
-rest is remembered of the viewer and counted for people to read, no more. A playing may be heard before its slate, which
-came to another region: it counts when the slate is heard. Decision 0007.
+item for this viewer (`profile.was_shown`); and no more of one viewer than a person can do (`allowance`). What comes
+under an API key is the team's word and counts (`tenants`). The rest is remembered of the viewer and counted for people
+to read, no more. A playing may be heard before its slate, which came to another region: it counts when the slate is
+heard. Decision 0007.
 """
 
 from collections.abc import Callable
 from typing import Any
 
+from holdfast.core.allowance import Allowance
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.entries import (
     Comment,
@@ -52,6 +54,7 @@ class World:
         self.folded: dict[str, IntervalSet] = {}  # device -> outbox numbers
         self.trials = Trials()
         self.debuts = Book()
+        self.allowance = Allowance()
         self.entries = 0
         self.duplicates = 0
         self._lengths: dict[int, int] = {}
@@ -118,25 +121,26 @@ class World:
         self._arrived(profile, row)
         self.catalogue.view(row, e.stamp, long=long)
         event = Event(e.stamp, row, "view", self.same(e.dwell_ms), self.same(e.duration_ms))
-        self._count(e.device, profile, event, shown=self._was_shown(e.device, profile, row, e.stamp))
+        may = SEPARATOR in e.device or self.allowance.grants(e.device, e.dwell_ms, e.stamp)
+        self._count(e.device, profile, event, shown=self._was_shown(e.device, profile, row, e.stamp), may=may)
         profile.add(event)
         self.trials.act(e)
 
     def was_shown(self, viewer: str, row: int, stamp: int) -> bool:
-        """Say whether what a viewer did to a row at `stamp` counts in what ranks, as far as is known here."""
+        """Say whether what a viewer did to a row at `stamp` was to what was shown them, as far as is known here."""
         profile = self.profiles.get(viewer)
         return profile is not None and self._was_shown(viewer, profile, row, stamp)
 
     def _was_shown(self, viewer: str, profile: Profile, row: int, stamp: int) -> bool:
         return SEPARATOR in viewer or profile.was_shown(row, stamp)  # who comes under a key is `team:viewer`
 
-    def _count(self, viewer: str, profile: Profile, e: Event, *, shown: bool) -> None:
-        """Remember a view, skip, hide or share as seen; if it was shown, it counts."""
+    def _count(self, viewer: str, profile: Profile, e: Event, *, shown: bool, may: bool) -> None:
+        """Remember a view, skip, hide or share as seen; if it was shown and may, it counts."""
         c, view = self.catalogue, e.action == "view"
         long = is_long(e.dwell_ms, e.duration_ms) if view else e.action == "share"
-        if profile.see(e.row, e.stamp, shown=shown, view=view):
+        if profile.see(e.row, e.stamp, shown=shown, view=view and may):
             c.shown(e.row, e.stamp, long=long)
-        if not shown:
+        if not (shown and may):
             return
         qualified = not view or long or e.dwell_ms >= QUALIFIED_MS
         flags = SHOWN | QUALIFIED * qualified | LONG * long | HIDDEN * (e.action == "hide")
@@ -162,7 +166,7 @@ class World:
                 self.catalogue.like_shown(row, held[0], -1)
             profile.drop(row, "like")
         if e.on:
-            if shown:
+            if shown and not self.allowance.spent(e.device):
                 self._count_like(e.device, profile, row)
             profile.add(Event(e.stamp, row, "like"))
         if e.on != was_on:
@@ -182,7 +186,8 @@ class World:
         profile = self.profile(e.device)
         self._arrived(profile, row)
         event = Event(e.stamp, row, action)
-        self._count(e.device, profile, event, shown=self._was_shown(e.device, profile, row, e.stamp))
+        shown, may = self._was_shown(e.device, profile, row, e.stamp), not self.allowance.spent(e.device)
+        self._count(e.device, profile, event, shown=shown, may=may)
         profile.add(event)
         if action == "hide":
             profile.hidden.add(row)
@@ -211,14 +216,15 @@ class World:
 
     def _count_late(self, viewer: str, profile: Profile, stamp: int, rows: list[int]) -> None:
         """Count what was heard before the slate that showed it, of what is still among the viewer's newest events."""
+        may = not self.allowance.spent(viewer)
         late = {row for row in rows if (row in profile.seen or row in profile.likes)
                 and not profile.seen.get(row, 0) & WAS_SHOWN}  # fmt: skip
         for event in [e for e in profile.events if e.row in late and abs(e.stamp - stamp) <= SHOWN_FOR_US]:
             if event.action == "like":
-                if profile.likes[event.row][3] == ON:
+                if may and profile.likes[event.row][3] == ON:
                     self._count_like(viewer, profile, event.row)
             elif event.action != "comment":
-                self._count(viewer, profile, event, shown=True)
+                self._count(viewer, profile, event, shown=True, may=may)
 
     def _arrived(self, profile: Profile, row: int) -> None:
         """What was served to this viewer has been seen: the debut book no longer waits for it."""

@@ -1,6 +1,6 @@
-"""The allowance: how much of one viewer may teach within an hour, whatever arrives in their name.
+"""The allowance: how much of one viewer may count and teach within an hour, whatever arrives in their name.
 
-A script can claim any number of showings, of any length. What a person cannot have done teaches nothing: more than
+A script can claim any number of showings, of any length. What a person cannot have done does neither: more than
 SHOWINGS_MAX showings in an hour, or more watching than an hour holds. So a farm of k accounts weighs at most as much as
 k busy people. One showing counts as at most LENGTH_MAX_MS of it: a player left running overnight uses up little.
 """
@@ -22,7 +22,7 @@ class Allowance:
     refused: int = 0  # since the beginning
 
     def grants(self, viewer: str, dwell_ms: int, now_us: int) -> bool:
-        """Count one showing of `viewer`; say whether it may teach."""
+        """Count one showing of `viewer`; say whether it may count."""
         if now_us // HOUR_US > self.hour:
             self.hour, self.used = now_us // HOUR_US, {}
         showings, watched_ms = self.used.get(viewer, (0, 0))
