@@ -4,19 +4,17 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 from holdfast.adapters import system
-
-START_S = 200.0
+from patience import until
 
 
 def start(tmp_path: Path, base: int, *more: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-    words = ["up", "--dir", str(tmp_path / "home"), "--port", str(base), "--clips-count", "0", "--json", *more]
+    words = ["up", "--dir", str(tmp_path / "home"), "--port", str(base), "--clips-count", "2", "--json", *more]
     run = [sys.executable, "-m", "holdfast.cli.main", *words]
     with (tmp_path / "err.txt").open("ab") as err:
         process = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=err, text=True)
@@ -42,10 +40,8 @@ def status_of(url: str, body: object = None, headers: dict[str, str] | None = No
 
 
 def power(room: str, region: str, wanted: str) -> None:
-    end_s = time.monotonic() + START_S
-    while (found := {r["name"]: r["power"] for r in ask(f"{room}/control/state")["regions"]})[region] != wanted:
-        assert time.monotonic() < end_s, found
-        time.sleep(0.1)
+    found = lambda: {r["name"]: r["power"] for r in ask(f"{room}/control/state")["regions"]}  # noqa: E731
+    until(lambda: found()[region] == wanted, 60, f"{region} is {wanted}")
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -68,6 +64,9 @@ def test_up_cut_restore_stop_and_resume(tmp_path: Path) -> None:
         state = ask(f"{room}/control/state")
         assert {r["power"] for r in state["regions"]} == {"on"} and state["rtt_ms"] == 70.0
         assert state["audience"]["lost"] == 0
+        assert state["publishing"] == {"done": 2, "total": 2}, "what the program draws is published before it is open"
+        for url in said["regions"].values():
+            until(lambda url=url: ask(f"{url}/v1/status")["items"]["allowed"] == 2, 60, "and every region shows it")
 
         ask(f"{room}/control/power", {"region": "us-east", "on": False})
         power(room, "us-east", "off")
@@ -101,8 +100,9 @@ def test_up_cut_restore_stop_and_resume(tmp_path: Path) -> None:
     process, again = start(tmp_path, base, "--audience", "0")
     try:
         assert again["regions"] == said["regions"]
-        now = ask(f"{said['regions']['us-west']}/v1/safe")["held"]
-        assert all(now[chain][epoch] >= n for chain, epochs in held.items() for epoch, n in epochs.items())
+        now = lambda: ask(f"{said['regions']['us-west']}/v1/safe")["held"]  # noqa: E731
+        spots = [(chain, epoch, n) for chain, epochs in held.items() for epoch, n in epochs.items()]
+        until(lambda: all(now()[chain][epoch] >= n for chain, epoch, n in spots), 60, "it goes on where it stopped")
         stop(process)
     finally:
         process.kill()

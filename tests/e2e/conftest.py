@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stage import AUDIENCE, CLIPS, Installation, Viewer, chromium
+from stage import AUDIENCE, Installation, Viewer, chromium, films
 
 from holdfast.adapters import system
 from patience import until
 
 ROOT = Path(__file__).resolve().parents[2]
-OPEN_S = 120.0  # about 60 on an idle pair of cores
+OPEN_S = 120.0  # about 30 on an idle pair of cores
 HOW = "no Chromium found: apt-get install chromium (or set CHROMIUM to one), then run this again"
 
 
@@ -32,7 +32,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     folder = tmp_path_factory.mktemp("e2e")
     argv = [
         sys.executable, "-m", "holdfast.cli.main", "up", "--dir", str(folder / "data"), "--port", str(base),
-        "--clips-count", str(CLIPS), "--audience", str(AUDIENCE),
+        "--clips", str(films(folder / "films")), "--audience", str(AUDIENCE),
     ]
     log = (folder / "up.log").open("wb")
     process = subprocess.Popen(argv, stdout=log, stderr=log)

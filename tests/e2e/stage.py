@@ -5,12 +5,51 @@ import os
 import shutil
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import av
+import numpy as np
 
 from patience import SLOW, until
 
-CLIPS = 36  # three of each theme: enough to see a feed turn, few enough to draw in a minute
+THEMES = ("tides", "rain", "kelp", "trains", "planets", "origami", "flowers", "dominoes", "fog", "lamps", "moss", "sun")
+CLIPS = 3 * len(THEMES)  # three of each theme are enough to see a feed turn
 AUDIENCE = 24  # the model learns from them
+RATE = 12
+
+
+def film(path: Path, tint: int, *, sound: bool = False) -> None:
+    """Draw a five-second vertical clip: waves of a colour of their own, with a tone if there is to be sound."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=RATE, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 180, 320, "yuv420p"
+        audio = out.add_stream("aac", rate=44100) if sound else None
+        rows = np.linspace(0, 6.3, 320)[:, None] + np.linspace(0, 3, 180)[None, :]
+        for i in range(5 * RATE):
+            wave = (127 + 120 * np.sin(rows + i / 4 + tint)).astype(np.uint8)
+            planes = np.stack([wave, 255 - wave, np.full_like(wave, 7 * tint % 256)], axis=2)
+            out.mux(video.encode(av.VideoFrame.from_ndarray(planes, format="rgb24")))
+        out.mux(video.encode())
+        if audio is not None:
+            tone = (0.2 * np.sin(np.arange(5 * 44100) * 2 * np.pi * 330 / 44100)).astype(np.float32)
+            for at in range(0, len(tone) - 1024, 1024):
+                part = av.AudioFrame.from_ndarray(tone[None, at : at + 1024], format="fltp", layout="mono")
+                part.sample_rate, part.pts = 44100, at
+                out.mux(audio.encode(part))
+            out.mux(audio.encode())
+
+
+def films(folder: Path) -> Path:
+    """Draw the clips that are shown here, small ones, with the list that names them; return the folder."""
+    folder.mkdir()
+    lines = ["file,category,tags,caption,creator"]
+    for k in range(CLIPS):
+        theme = THEMES[k % len(THEMES)]
+        film(folder / f"{theme}-{k}.mp4", k)
+        lines.append(f"{theme}-{k}.mp4,{theme},{('calm', 'bright')[k % 2]},{theme.title()} number {k},maker-of-{theme}")
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return folder
 
 
 def chromium() -> str | None:

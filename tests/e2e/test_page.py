@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stage import DESK, PHONE, Installation, Viewer
+from stage import DESK, PHONE, Installation, Viewer, film
 
 from patience import SLOW, until
 
@@ -130,35 +130,11 @@ def test_the_tour_a_like_turns_the_feed_a_cut_is_survived_and_the_dark_is_swiped
     assert me.see()["kept"], "no reload at any point"
 
 
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A five-second vertical clip with sound, drawn here."""
-    import av
-    import numpy as np
-
-    path = tmp_path_factory.mktemp("clip") / "kelp.mp4"
-    with av.open(str(path), "w") as out:
-        video = out.add_stream("libx264", rate=24)
-        video.width, video.height, video.pix_fmt = 360, 640, "yuv420p"
-        sound = out.add_stream("aac", rate=44100)
-        rows = np.linspace(0, 6.3, 640)[:, None] + np.linspace(0, 3, 360)[None, :]
-        for i in range(120):
-            wave = (127 + 120 * np.sin(rows + i / 9)).astype(np.uint8)
-            frame = av.VideoFrame.from_ndarray(np.stack([wave // 3, wave, 255 - wave], axis=2), format="rgb24")
-            out.mux(video.encode(frame))
-        tone = (0.2 * np.sin(np.arange(5 * 44100) * 2 * np.pi * 330 / 44100)).astype(np.float32)
-        for at in range(0, len(tone) - 1024, 1024):
-            audio = av.AudioFrame.from_ndarray(tone[None, at : at + 1024], format="fltp", layout="mono")
-            audio.sample_rate, audio.pts = 44100, at
-            out.mux(sound.encode(audio))
-        out.mux(video.encode())
-        out.mux(sound.encode())
-    return path
-
-
 def test_a_clip_published_in_the_browser_in_europe_plays_in_the_feed_in_america(
-    visit: Visit, installation: Installation, clip: Path
+    visit: Visit, installation: Installation, tmp_path: Path
 ) -> None:
+    clip = tmp_path / "kelp.mp4"
+    film(clip, 200, sound=True)
     creator = visit(installation.regions["eu-west"], PHONE)
     watcher = visit(installation.regions["us-west"], PHONE)
     until(lambda: watcher.see()["here"] in OURS, what="an American region serves the watcher")

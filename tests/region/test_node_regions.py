@@ -92,9 +92,11 @@ def test_totals_cross_jurisdictions_only_above_a_floor_of_viewers(rig: Rig, shop
     many, few = shop[3], shop[4]
     for seed in range(40, 46):
         device = Device(rig, EU, seed)
-        events = [device.event("view", item=many, dwell_ms=6000, duration_ms=6000), device.event("like", item=many)]
+        slate = device.feed(EU, n=len(shop)).json["slate"]  # what nobody was shown counts for nobody else
+        watched = {"dwell_ms": 6000, "duration_ms": 6000, "slate": slate}
+        events = [device.event("view", item=many, **watched), device.event("like", item=many)]
         if seed < 44:
-            events.append(device.event("view", item=few, dwell_ms=6000, duration_ms=6000))
+            events.append(device.event("view", item=few, **watched))
         assert device.send(EU, *events).status == 200
     until(lambda: page(rig, EU, many)["likes"] == 6)
     until(lambda: page(rig, WEST, many)["likes"] == 6, 20)
