@@ -228,7 +228,7 @@ test('what a region acknowledged and then fell silent goes to another, though no
   assert.equal(client.figures.acknowledged, 2, 'said again, counted once')
 })
 
-test('a region of which one call hangs while it answers others is slow, not silent', async () => {
+test('a region that answers health checks but no feeds is left, and believed again when it answers feeds', async () => {
   const { client, us_east } = await world()
   await client.feed(3)
   us_east.mute = '/v1/feed'
@@ -236,7 +236,24 @@ test('a region of which one call hangs while it answers others is slow, not sile
   open.push({ close: () => clearInterval(beats) })
   const slate = await client.feed(3)
   assert.equal(slate.region, 'us-west', 'the viewer is served elsewhere')
-  assert.equal(client.links.health['us-east'].suspectedAt, null, 'and nobody is accused')
+  const h = client.links.health['us-east']
+  await until(() => h.suspectedAt !== null, 12000)
+  const answers = us_east.log.length
+  await until(() => us_east.log.length > answers + 20, 12000)
+  assert.equal(h.calmAnswers, 0, 'health checks are no calm')
+  us_east.mute = null
+  await until(() => h.calmAnswers > 0, 12000)
+})
+
+test('a region of which one call is slow while it answers others is not accused where no other answers sooner', async () => {
+  const { client, us_east, us_west } = await world()
+  await client.feed(3)
+  us_west.dark = true
+  us_east.mute = '/v1/feed'
+  const beats = setInterval(() => client.beat(), 150)
+  open.push({ close: () => clearInterval(beats) })
+  await client.feed(3)
+  assert.equal(client.links.health['us-east'].gray, false)
 })
 
 test('regions that have too much to do are not asked much more often than when they are well', async () => {

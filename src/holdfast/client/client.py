@@ -105,6 +105,7 @@ class Client:
         for task in tasks:
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reach.aclose()
         if self._journal:
             self._journal.close()
         if self._own_calls:
@@ -360,19 +361,24 @@ class Client:
             self._news.set()
 
     async def _probe(self, name: str) -> None:
-        """Try a suspected region now and then, until it answers."""
+        """Try a suspected region now and then, until it answers; one that owes answers, with what it owes."""
         place = next(p for p in self.router.places if p.name == name)
-        attempt = 0
-        while self.router.vantages[name].suspected:
+        attempt, vantage = 0, self.router.vantages[name]
+        while vantage.suspected:
             await asyncio.sleep(delay_s(attempt, self._chance(), first_s=PROBE_FIRST_S, cap_s=PROBE_CAP_S))
             attempt += 1
             try:
-                await self._reach.race(self._marks, [place], WRITE_DEADLINE_S)
+                await self._reach.race(self._taste if vantage.owed else self._marks, [place], WRITE_DEADLINE_S)
+                attempt = 0
             except (Degraded, Refused):
                 continue
         if name == self.router.active:  # we never left: it may have lost what it had acknowledged
             self.outbox.moved()
             self._news.set()
+
+    async def _taste(self, place: Place) -> object:
+        """The smallest feed request there is, without a name: does it answer those?"""
+        return await self._reach.calls.call("POST", f"{place.url}/v1/feed", FeedRequest(n=1), answer=Slate)
 
     async def _marks(self, place: Place) -> Marks:
         token = self._token if place.jurisdiction == self.router.jurisdiction else ""  # known people go first

@@ -6,16 +6,21 @@ those seconds. Asking all at once costs the living ones double work for ever. So
 is merely *slow*. Each runner after the first is paid from the budget (`core.health.budget`): when that is used up, the
 first is all there is. The first answer wins and the others are dropped. A region from which other answers come is not
 suspicious; but after SLOW_S its asker looks elsewhere all the same.
+
+Who loses a race is listened to a little longer, though nobody waits for it: a region that leaves unanswered what
+another one answered is sick in a way that no health check shows, and is left.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from holdfast.adapters.aio.calls import Busy, Calls, Unreachable
 from holdfast.core.errors import Degraded, Refused
+from holdfast.core.health.detector import DEAF_MAX_S
 from holdfast.core.health.router import Place, Router
 
 T = TypeVar("T")
@@ -40,6 +45,7 @@ class Reach:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._now_s = now_s
+        self._late: dict[asyncio.Task[None], asyncio.Task[Any]] = {}  # who hears out -> who is heard out
         self.router = router
         self.calls = calls
         self._on_suspect = on_suspect
@@ -81,7 +87,9 @@ class Reach:
                 for task in [t for t in running if t.done()]:
                     runner = running.pop(task)
                     try:
-                        return runner.place, self._settle(task, runner)
+                        answer = self._settle(task, runner)
+                        self._listen_on(running, runner.place)
+                        return runner.place, answer
                     except Degraded as e:
                         failure = str(e)
                         told_s = max(told_s, 0.0 if isinstance(e, Unreachable) else e.retry_after_s)
@@ -93,6 +101,35 @@ class Reach:
             self.calls.ear.rest()
             for task in running:
                 task.cancel()
+
+    def _listen_on(self, running: "dict[asyncio.Task[T], _Runner]", winner: Place) -> None:
+        """Hear the losers out, and hold against them what they leave unanswered. A foreign winner was asked less."""
+        for task, runner in list(running.items()):
+            if not runner.suspected and runner.place.jurisdiction == winner.jurisdiction == self.router.jurisdiction:
+                del running[task]
+                late = asyncio.ensure_future(self._hear_out(task, runner))
+                self._late[late] = task
+                late.add_done_callback(lambda done: self._late.pop(done).cancel())
+
+    async def _hear_out(self, task: "asyncio.Task[T]", runner: _Runner) -> None:
+        vantage = self.router.vantages[runner.place.name]
+        while not task.done():
+            deaf_s = min(self.calls.ear.deaf_s - runner.deaf_at_s, DEAF_MAX_S)
+            left_s = runner.at_s + vantage.patience_s() + deaf_s - self._now_s()
+            if left_s <= 0:
+                if vantage.beaten(self._now_s()):
+                    self._on_suspect(runner.place.name)
+                return
+            await asyncio.wait([task], timeout=left_s)
+        with contextlib.suppress(Degraded, Refused):
+            self._settle(task, runner)
+
+    async def aclose(self) -> None:
+        """Hear nobody out any more."""
+        late = [*self._late, *self._late.values()]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     def _launch(self, shot: "Shot[T]", place: Place, running: "dict[asyncio.Task[T], _Runner]") -> None:
         running[asyncio.ensure_future(shot(place))] = _Runner(place, self._now_s(), self.calls.ear.deaf_s)

@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.core.health.backoff import delay_s
-from holdfast.core.health.detector import PATIENCE_MAX_S, PATIENCE_MIN_S, PHI_SUSPECT, Vantage
+from holdfast.core.health.detector import (
+    OWED,
+    OWED_MAX,
+    PATIENCE_MAX_S,
+    PATIENCE_MIN_S,
+    PHI_SUSPECT,
+    RELAPSE_S,
+    Vantage,
+)
 
 times = st.floats(0.001, 2.0)
 
@@ -52,3 +60,34 @@ def test_backoff_stays_under_its_cap(attempt: int, chance: float) -> None:
 
 def test_backoff_doubles_its_ceiling() -> None:
     assert [delay_s(n, 0.5, first_s=0.2, cap_s=1.0) for n in range(4)] == [0.1, 0.2, 0.4, 0.5]
+
+
+def test_what_is_beaten_owes_answers_of_the_kind_it_left_out() -> None:
+    v = Vantage()
+    v.good(0.05, 1.0)
+    assert v.beaten(10.0) and v.suspected and v.owed == OWED
+    v.good(0.5, 10.2)  # asked before it was beaten: proves nothing
+    assert v.owed == OWED
+    v.good(0.05, 11.0)
+    v.bad(12.0)  # one in ten comes by luck
+    assert v.owed == OWED
+    for k in range(OWED):
+        assert v.suspected
+        v.good(0.05, 13.0 + k)
+    assert not v.suspected and v.owed == 0 and v.good_since_s == 13.0 + OWED - 1
+
+
+def test_who_relapses_owes_twice_as_many_and_time_forgives() -> None:
+    v = Vantage()
+    owed, now_s = [], 0.0
+    for pause_s in (1.0, 1.0, 1.0, RELAPSE_S + 1.0):
+        v.beaten(now_s)
+        owed.append(v.owed)
+        v.beaten(now_s)  # another call of the same moment doubles nothing
+        assert v.owed == owed[-1]
+        while v.suspected:
+            now_s += 1.0
+            v.good(0.05, now_s)
+        now_s += pause_s
+    v.beaten(now_s)
+    assert [*owed, v.owed] == [OWED, 2 * OWED, 4 * OWED, OWED_MAX, OWED]

@@ -58,3 +58,13 @@ def test_a_region_that_asks_to_be_left_alone_is() -> None:
 def test_an_unknown_jurisdiction_is_refused() -> None:
     with pytest.raises(Refused):
         Router("JP", [EAST, WEST])
+
+
+def test_a_region_that_answers_some_is_better_than_none() -> None:
+    router = Router("US", [EAST, WEST, EU])
+    router.vantages["us-east"].beaten(10.0)
+    assert router.settle(10.0) and names(router.candidates(10.0)) == ["us-west"]
+    router.vantages["us-west"].bad(11.0)
+    assert names(router.candidates(11.0)) == ["us-east"]
+    router.vantages["us-east"].owed = 0  # dark, not gray
+    assert router.candidates(11.0) == []

@@ -105,6 +105,8 @@ export class Client {
 
   async #beatOne(region) {
     const send = (r, signal) => this.links.call(r, '/v1/status', { signal })
+    const taste = (r, signal) => this.links.call(r, '/v1/feed', { method: 'POST', json: { n: 1 }, signal })
+    if (this.links.health[region.name].gray) this.links.race([region], taste, { deadline: BEAT_DEADLINE_MS }).catch(() => {})
     try {
       const { answer } = await this.links.race([region], send, { deadline: BEAT_DEADLINE_MS })
       this.status[region.name] = { ...answer.data, heard: this.now() }

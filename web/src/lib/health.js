@@ -4,6 +4,9 @@
 // ever. We learn how long a region usually takes, and suspect it when it has been silent a little beyond that. A
 // suspected region gets only probes, and comes back when it has answered calmly for a while: without that lull the
 // crowd that left returns at once and fells it again.
+//
+// A region that leaves a request unanswered which another one answered, while its health checks pass, is *gray*: only
+// answers to the kind of request that it left unanswered count as calm.
 
 export const SILENCE_MS = 400 // beyond expectation: long enough for a lost packet's retransmission, short for a person
 export const PATIENCE_MAX_MS = 1500 // whatever a region's habit, a viewer does not wait longer before we look elsewhere
@@ -12,20 +15,26 @@ const CALM_ANSWERS = 4 // and at least this many answers, so that one lucky prob
 const GAIN = 0.2 // weight of the newest sample, as in TCP's round-trip estimate
 
 export function fresh() {
-  return { success: 1, latency: 120, spread: 60, suspectedAt: null, calmSince: null, calmAnswers: 0, lastOk: null }
+  return { success: 1, latency: 120, spread: 60, suspectedAt: null, gray: false, calmSince: null, calmAnswers: 0, lastOk: null }
 }
 
-/** A region answered after `ms`. */
-export function answered(h, ms, now) {
+/** A region answered after `ms`; `feed`: a feed request, which is what a gray one must show that it answers. */
+export function answered(h, ms, now, feed = false) {
   h.success += GAIN * (1 - h.success)
   h.spread += GAIN * (Math.abs(ms - h.latency) - h.spread)
   h.latency += GAIN * (ms - h.latency)
   h.lastOk = now
-  if (h.suspectedAt === null) return h
+  if (h.suspectedAt === null || (h.gray && !feed)) return h
   h.calmSince ??= now
   h.calmAnswers += 1
-  if (now - h.calmSince >= CALM_MS && h.calmAnswers >= CALM_ANSWERS) h.suspectedAt = null
+  if (now - h.calmSince >= CALM_MS && h.calmAnswers >= CALM_ANSWERS) Object.assign(h, { suspectedAt: null, gray: false })
   return h
+}
+
+/** Another region answered what this one leaves unanswered. */
+export function beaten(h, now) {
+  h.gray = true
+  return missed(h, now)
 }
 
 /** A region refused, broke off, or was silent beyond our patience: look elsewhere from now on. */

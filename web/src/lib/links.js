@@ -4,7 +4,7 @@
 // first region; when it has been silent for longer than its habit allows, start the next beside it, as long as the budget
 // pays for more than one attempt; the first answer wins and the rest are dropped. A region that answered anything since we asked is slow, not silent, and is not suspected.
 
-import { answered, fresh, healthy, hedgeAfter, missed, patience } from './health.js'
+import { answered, beaten, fresh, healthy, hedgeAfter, missed, patience } from './health.js'
 import { Budget } from './router.js'
 
 const STALL_MS = 150 // a timer this late means that we were asleep, not the region
@@ -41,16 +41,16 @@ export class Links {
     const ms = this.now() - sent
     const h = this.health[region.name]
     if (answer.status >= 500 || answer.status === 429) h.success -= GAIN_STRAINED * h.success
-    else this.#heard(region, as === 'json' ? ms : h.latency)
+    else this.#heard(region, as === 'json' ? ms : h.latency, path === '/v1/feed')
     if (token && data?.error === 'overloaded') h.restUntil = this.now() + Math.min(1000 * (data.retry_after_s ?? 1), REST_MAX_MS)
     if (!answer.ok) throw new HttpError(answer.status, data, region.name)
     return { data, headers: answer.headers, status: answer.status, ms, sent }
   }
 
-  #heard(region, ms) {
+  #heard(region, ms, feed) {
     const h = this.health[region.name]
     const was = healthy(h)
-    answered(h, ms, this.now())
+    answered(h, ms, this.now(), feed)
     if (healthy(h) !== was) this.notify('route', { region: region.name, healthy: true })
   }
 
@@ -79,6 +79,14 @@ export class Links {
 
   suspect(region, sent) {
     this.#failed(region, sent)
+  }
+
+  /** `region` left unanswered what another one answered: it is sick in a way that no health check shows. */
+  beaten(region) {
+    const h = this.health[region.name]
+    const was = healthy(h)
+    beaten(h, this.now())
+    if (was) this.notify('route', { region: region.name, healthy: false })
   }
 }
 
@@ -112,11 +120,11 @@ class Race {
     const { links } = this
     const sent = links.now()
     const h = links.health[region.name]
-    this.open.set(region.name, control)
+    this.open.set(region.name, { region, sent, control })
     this.#after(patience(h), () => this.#silent(region, sent))
     if (this.next < this.hedge) this.#after(hedgeAfter(h), () => this.#second(region))
     this.send(region, control.signal).then(
-      (answer) => this.#end(this.resolve, { region, answer }),
+      (answer) => this.open.delete(region.name) && this.#end(this.resolve, { region, answer }),
       (error) => this.#lost(region, sent, error),
     )
   }
@@ -140,7 +148,7 @@ class Race {
   }
 
   #lost(region, sent, error) {
-    if (this.over || !this.open.delete(region.name)) return
+    if (!this.open.delete(region.name) || this.over) return
     this.last = error
     const final = error instanceof HttpError && error.status < 500 && error.status !== 429
     if (final) return this.#end(this.reject, error)
@@ -164,7 +172,23 @@ class Race {
     this.timers.forEach(clearTimeout)
     this.links.waiting.delete(this.poke)
     settle(value)
-    for (const control of this.open.values()) control.abort()
+    const winner = settle === this.resolve && this.blame ? value.region : null
+    for (const late of this.open.values()) {
+      if (winner?.jurisdiction === late.region.jurisdiction && winner !== late.region) this.#hearOut(late)
+      else late.control.abort()
+    }
+  }
+
+  /** Nobody waits for a loser, but what it leaves unanswered is held against it. */
+  #hearOut({ region, sent, control }) {
+    const { links } = this
+    const due = sent + patience(links.health[region.name])
+    const judge = () => {
+      if (this.open.has(region.name)) links.beaten(region)
+      control.abort()
+    }
+    const asleep = () => links.now() - due > STALL_MS
+    setTimeout(() => (asleep() ? setTimeout(judge, STALL_MS) : judge()), Math.max(0, due - links.now()))
   }
 }
 

@@ -61,12 +61,13 @@ class Router:
     def candidates(self, now_s: float) -> list[Place]:
         """Permitted regions worth asking, best first: calm ones in order of preference, then those just back.
 
-        Empty when every permitted region is suspected or asked to be left alone: then asking would only add to it.
+        Empty when every permitted region is silent or asked to be left alone: then asking would only add to it.
         """
         return [p for p in self._well(now_s) if self.vantages[p.name].rest_until_s <= now_s]
 
     def _well(self, now_s: float) -> list[Place]:
         well = [p for p in self.permitted() if not self.vantages[p.name].suspected]
+        well = well or [p for p in self.permitted() if self.vantages[p.name].owed]  # some answers are better than none
         return sorted(well, key=lambda p: now_s - self.vantages[p.name].good_since_s < CALM_S)
 
     def suspects(self) -> list[Place]:
