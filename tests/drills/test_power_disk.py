@@ -144,6 +144,7 @@ def test_torn_writes_leave_a_prefix_of_pages(tmp_path: Path) -> None:
     sizes: set[int] = set()
     for seed in range(12):
         disk = Disk(tmp_path / str(seed))
+        disk.unlink(ROOT, disk.path(disk.inodes[written(disk, "gone", b"x")]))  # durable, and no more in use
         ino = written(disk, "log", b"")
         disk.write(ino, 0, whole)
         cut = disk.cut(torn=seed)

@@ -294,7 +294,7 @@ class Disk:
                 self._keep_names(inode)
         pages = 0
         losses: dict[str, int] = {}
-        for inode in [i for i in self.inodes.values() if i.is_file and i.kept_names]:
+        for inode in [i for i in self.inodes.values() if i.is_file and i.kept_names and i.names]:
             pages += self._tear(inode, torn) if torn is not None else 0
             if inode.unsynced:
                 lost = sum(end - first for first, end in inode.dirty) or abs(inode.size - inode.kept_size)

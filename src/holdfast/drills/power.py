@@ -26,7 +26,7 @@ from holdfast.adapters import apikeys, system
 from holdfast.adapters.aio.tus import Tus
 from holdfast.adapters.home import Home
 from holdfast.adapters.log import LogClient
-from holdfast.client import Calls, Place
+from holdfast.client import Place
 from holdfast.core.classes import Class
 from holdfast.core.errors import Degraded
 from holdfast.core.log.ranges import count
@@ -37,7 +37,7 @@ from holdfast.drills.fuse_disk import Cut
 from holdfast.drills.fuse_wire import cannot_mount
 from holdfast.drills.kill import Say
 from holdfast.drills.load import Witness, living, put_items
-from holdfast.drills.power_books import UploadBook, clips_missing
+from holdfast.drills.power_books import QuietCalls, UploadBook, clips_missing
 from holdfast.region.roles import NAMES
 from holdfast.region.supervisor import Supervisor
 
@@ -86,7 +86,7 @@ class Verdict(msgspec.Struct, kw_only=True):
 class Stage:
     """A platform on disks that forget, its crowd, and the books kept of what it said."""
 
-    def __init__(self, s: Supervisor, disks: dict[str, PowerDisk], calls: Calls, tus: Tus, clients: int) -> None:
+    def __init__(self, s: Supervisor, disks: dict[str, PowerDisk], calls: QuietCalls, tus: Tus, clients: int) -> None:
         self.s, self.disks, self.calls = s, disks, calls
         self.places = [Place(r.name, r.jurisdiction, r.url) for r in s.top.regions]
         self.urls = [p.url for p in self.places]
@@ -105,16 +105,19 @@ class Stage:
         failed = await clips.publish(self.urls, n, lambda done, total: None, key)
         if failed:
             raise Degraded(f"a clip was not published: {failed}")
+        fresh = not self.published
         self.published = [clips.clip(k).item for k in range(n)]
+        end_s = time.monotonic() + SETTLE_S
+        while fresh and await clips_missing(self.urls, self.published):  # once, so that the count itself is proven
+            if time.monotonic() > end_s:
+                raise Degraded(f"after {SETTLE_S:.0f} s not every region serves the clips")
+            await asyncio.sleep(LOOK_S)
 
-    async def live_until_cut(self, seconds: float, torn: int | None) -> dict[str, Cut]:
-        """Let everybody live, cut the power under them, and let nobody send anything again."""
-        async with AsyncExitStack() as stack:
-            for witness in self.crowd:
-                await stack.enter_async_context(witness.client)
-            await stack.enter_async_context(living(self.crowd))
-            await stack.enter_async_context(self.uploads.sending())
+    async def cut_under_load(self, seconds: float, torn: int | None) -> dict[str, Cut]:
+        """After `seconds` of uploads and crowd, cut the power under them; from then on nobody sends entries."""
+        async with self.uploads.sending():
             await asyncio.sleep(seconds)
+            self.calls.quiet = True
             return await cut_power(self.s, self.disks, torn)
 
     async def count(self, cut: AfterCut, begun_s: float) -> None:
@@ -150,17 +153,15 @@ class Stage:
         return lost, damaged
 
     async def let_go(self) -> int:
-        """Let the clients of regions with a peer send what they kept; how much they still keep at the end."""
-        paired = [w for w in self.crowd if len(w.client.router.permitted()) > 1]
-        async with AsyncExitStack() as stack:
-            for witness in paired:
-                await stack.enter_async_context(witness.client)
-            end_s = time.monotonic() + OUTBOX_S
-            while True:
-                left = sum(len(w.client.outbox.kept) for w in paired)
-                if not left or time.monotonic() > end_s:
-                    return left
-                await asyncio.sleep(LOOK_S)
+        """Let clients send again; how much those with a peer still keep in the end of what they had said until now."""
+        self.calls.quiet = False
+        paired = [(w, set(w.client.outbox.kept)) for w in self.crowd if len(w.client.router.permitted()) > 1]
+        end_s = time.monotonic() + OUTBOX_S
+        while True:
+            left = sum(len(said & set(w.client.outbox.kept)) for w, said in paired)
+            if not left or time.monotonic() > end_s:
+                return left
+            await asyncio.sleep(LOOK_S)
 
 
 async def cut_power(s: Supervisor, disks: dict[str, PowerDisk], torn: int | None = None) -> dict[str, Cut]:
@@ -202,7 +203,8 @@ async def _one(mode: str, clients: int, seconds: float, seed: int, say: Say) -> 
         async with AsyncExitStack() as stack:
             disks = {r.name: await stack.enter_async_context(PowerDisk(home.region(r.name), mode)) for r in top.regions}
             s = await stack.enter_async_context(Supervisor(home, top, roles=NAMES))
-            calls = await stack.enter_async_context(Calls())
+            calls = QuietCalls()
+            stack.push_async_callback(calls.aclose)
             say(f"{mode}: three regions start, {top.rtt_ms:.0f} ms apart, on disks that forget")
             await s.start()
             key = apikeys.make(home, "drill", ("items",))
@@ -217,26 +219,42 @@ async def _drill(stage: Stage, key: str, seconds: float, seed: int, say: Say) ->
     mode = next(iter(stage.disks.values())).names
     await put_items(stage.places, stage.places[0].jurisdiction, key, ITEMS, stage.calls)
     cuts: list[AfterCut] = []
-    rate = 0.0
-    for k, torn in enumerate((None, seed), 1):
-        say(f"{mode}: clips are published, then {seconds:.0f} s of load")
-        await stage.publish(CLIPS * k, key)
-        before = stage.acknowledged
-        took = await stage.live_until_cut(seconds, torn)
-        rate = (stage.acknowledged - before) / seconds
-        cut = AfterCut(
-            torn=torn, acknowledged=stage.acknowledged, upload_bytes=sum(stage.uploads.reached.values()),
-            clips=len(stage.published), disks=took,
-        )  # fmt: skip
-        gone = sum(c.lost_bytes for c in took.values())
-        say(f"{mode}: power cut {k}, {rate:.0f} entries/s; {gone / 1e3:.0f} kB were never fsynced and are gone")
-        begun_s = time.monotonic()
-        await asyncio.gather(*(stage.s.restore(region) for region in stage.disks))
-        await stage.s.ready()
-        cut.serves_again_s = time.monotonic() - begun_s
-        await stage.count(cut, begun_s)
-        say(f"{mode}: {cut.acknowledged} entries acknowledged, {cut.missing_entries} missing")
-        cuts.append(cut)
-    left = await stage.let_go()
+    rate, left = 0.0, 0
+    async with AsyncExitStack() as stack:
+        for witness in stage.crowd:
+            await stack.enter_async_context(witness.client)
+        await stack.enter_async_context(living(stage.crowd))
+        for k, torn in enumerate((None, seed), 1):
+            say(f"{mode}: clips are published, then {seconds:.0f} s of uploads")
+            await stage.publish(CLIPS * k, key)
+            before = stage.acknowledged
+            took = await stage.cut_under_load(seconds, torn)
+            rate = (stage.acknowledged - before) / seconds
+            cuts.append(await _judge(stage, took, torn))
+            say(f"{mode}: power cut {k}, {rate:.0f} entries/s: {_told(cuts[-1])}")
+            left += await stage.let_go()
     return Verdict(names=mode, clients=len(stage.crowd), entries_per_s=rate, cuts=cuts, outboxes_left=left,
                    passed=not left and not any(c.wrong() for c in cuts))  # fmt: skip
+
+
+async def _judge(stage: Stage, took: dict[str, Cut], torn: int | None) -> AfterCut:
+    """Give power back, and count what is missing."""
+    cut = AfterCut(
+        torn=torn, acknowledged=stage.acknowledged, upload_bytes=sum(stage.uploads.reached.values()),
+        clips=len(stage.published), disks=took,
+    )  # fmt: skip
+    begun_s = time.monotonic()
+    await asyncio.gather(*(stage.s.restore(region) for region in stage.disks))
+    await stage.s.ready()
+    cut.serves_again_s = time.monotonic() - begun_s
+    await stage.count(cut, begun_s)
+    return cut
+
+
+def _told(cut: AfterCut) -> str:
+    gone = sum(c.lost_bytes for c in cut.disks.values())
+    promised = f"{cut.missing_entries} entries, {cut.missing_upload_bytes} bytes of uploads, {cut.missing_clips} clips"
+    return (
+        f"{gone / 1e3:.0f} kB were never fsynced; after {cut.verified_s:.0f} s, of {cut.acknowledged} entries "
+        f"acknowledged, missing: {promised}; {cut.blocks_lost} blocks lost, {cut.blocks_damaged} damaged"
+    )

@@ -200,7 +200,9 @@ class Supervisor:
         return {c.spec.name: c.pid for c in self._children(region)}
 
     def child(self, region: str, role: str) -> Child:
-        """One process of a region."""
+        """One process of a region, or with an empty region one of the installation."""
+        if not region:
+            return self._extra[role]
         return next(c for c in self._children(region) if c.spec.name == role)
 
     # -- telling -------------------------------------------------------------------------------------------------
