@@ -20,7 +20,7 @@ from holdfast.model import evaluate, gate, learn
 from holdfast.model.evaluate import HOLD_OUT, Example, Log, Question, area, hit, paired
 from holdfast.model.learn import OUTCOME, Statistics
 from holdfast.model.lessons import Lessons
-from holdfast.model.linear import Linear, LinearModel, dump, load
+from holdfast.model.linear import Features, Linear, LinearModel, dump, load
 
 
 def _past(stage: Stage, *names: str, action: str = "view") -> History:
@@ -46,6 +46,18 @@ def test_what_follows_what_is_learned_and_explained():
         assert int(np.argmax(model.scores([_past(stage, before)])[0])) == of[after]
     past = _past(stage, "clip-3", "clip-1", "clip-0")
     assert model.because(past, np.array([of["clip-8"]]))[0][0] == 1  # the second of the three
+
+
+def test_a_model_of_few_features_finds_its_videos_in_a_large_catalogue():
+    stage = Stage(40)
+    c = stage.world.catalogue
+    few = {"i:clip-7": 0, "i:clip-39": 1, f"t:{c.tags.all[0]}": 2, f"c:{c.creators.all[3]}": 3, "i:nobody's": 4}
+    features = Features(c, few, 5)
+    features.refresh()
+    for names, column_of, prefix in ((c.items, features.item, "i:"), (c.tags, features.tag[:-1], "t:"),
+                                     (c.creators, features.creator[:-1], "c:")):  # fmt: skip
+        assert column_of.tolist() == [few.get(prefix + name, 5) for name in names.all]
+    assert sorted({*features.item.tolist(), *features.tag.tolist(), *features.creator.tolist()}) == [0, 1, 2, 3, 5]
 
 
 def test_because_adds_up_to_the_score():

@@ -62,7 +62,7 @@ class Encoder:
             if not some.any():
                 continue
             found += tag[some] / np.sqrt(many)
-        return found, _unit(found)
+        return found, unit(found)
 
     def states(self, vec: Array, action: Array, dwell: Array, gap: Array) -> tuple[Array, Array]:
         """Histories [B, T] (0 in `action`: padding) → states float32[B, T, d], user vectors float32[B, d]."""
@@ -81,7 +81,7 @@ class Encoder:
             y = _rms(x) @ block["up"]
             x += (_silu(y[:, : 2 * d]) * y[:, 2 * d :]) @ block["down"]
         states = x.reshape(b, t, d)
-        return states, _unit(_rms(states[:, -1]) @ self._user)
+        return states, unit(_rms(states[:, -1]) @ self._user)
 
     def _attend(self, block: dict[str, Array], x: Array, b: int, t: int, shut: Array | None) -> Array:
         d, h = self.shape.width, self.shape.heads
@@ -144,8 +144,8 @@ class Scorer:
         b, t, d = states.shape
         h = self.shape.heads
         e = d // h
-        q = _unit(candidates) @ self._query
-        kv = _unit(states.reshape(-1, d)) @ self._look
+        q = unit(candidates) @ self._query
+        kv = unit(states.reshape(-1, d)) @ self._look
         keys = kv[:, :d].reshape(b, t, h, e).transpose(0, 2, 3, 1)
         values = np.ones((b, h, t, e + 1), np.float32)  # the last column adds up the weights in the same product
         values[..., :e] = kv[:, d:].reshape(b, t, h, e).transpose(0, 2, 1, 3)
@@ -200,7 +200,8 @@ def _rms(x: Array) -> Array:
     return x / np.sqrt(np.einsum("...i,...i->...", x, x)[..., None] / np.float32(x.shape[-1]) + np.float32(EPS))
 
 
-def _unit(x: Array) -> Array:
+def unit(x: Array) -> Array:
+    """Return each row of float32[…, d] with length 1."""
     return x / np.sqrt(np.einsum("...i,...i->...", x, x)[..., None] + np.float32(EPS))
 
 

@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.catalogue import TAGS_PER_ITEM, Catalogue
+from holdfast.core.feed.pasts import together
 from holdfast.core.feed.predict import Eligible, Predict
 from holdfast.core.feed.viewer import History
 from holdfast.model import signals
 from holdfast.model.buckets import COLUMNS, Buckets
 from holdfast.model.evaluate import Example
-from holdfast.model.forward import Encoder, Scorer
+from holdfast.model.forward import Encoder, Scorer, unit
 from holdfast.model.index import Index
 from holdfast.model.sizes import HEADS, LIVE, TABLES, FullModel, Params, Size
 
@@ -58,27 +59,33 @@ class Full:
         net = model.size.net
         self._encoder, self._scorer = Encoder(model.params["net"], net), Scorer(model.params["rank"], model.size.rank)
         self._readings: deque[Reading] = deque(maxlen=4)  # of the call that is under way
+        self._vectors, self.index = np.zeros((0, net.width), np.float32), Index(net.width)
+        self._like: Full | None = None
+        self._stale = np.zeros(0, np.int64)
         if like is not None and like.size == model.size and like.catalogue is catalogue:
-            self._buckets = like._buckets.copy()
-            self._vectors, self.index = like._vectors.copy(), like.index.copy()
-            self._stale = _touched(like.model.params["net"], model.params["net"], self._buckets.all())
+            self._buckets, self._like = like._buckets.copy(), like
         else:
             self._buckets = Buckets(catalogue, net.item_buckets, net.tag_buckets, net.creator_buckets)
-            self._vectors = np.zeros((0, net.width), np.float32)
-            self.index = Index(net.width)
             self._stale = self._buckets.refresh()
 
     def warm(self) -> None:
-        """Make the videos' vectors. Reads nothing of the catalogue, so that a thread may do it while the loop folds."""
+        """Make the videos' vectors. Reads nothing of the catalogue, so that a thread may do it while the loop folds.
+
+        Vectors are copied from the one in use while the loop may be writing to them, but only those of videos that came
+        or changed since the buckets were copied; `refresh` makes these anew.
+        """
+        like, self._like = self._like, None
+        if like is not None:
+            self._vectors, self.index = like._vectors.copy(), like.index.copy()
+            self._stale = _touched(like.model.params["net"], self.model.params["net"], self._buckets.all())
         self._make(self._stale)
         self._stale = np.zeros(0, np.int64)
 
     def refresh(self) -> None:
         """Follow the catalogue: make vectors for the videos that are new or were published again."""
-        rows = self._buckets.refresh()
-        if self._stale.size:
-            rows, self._stale = np.union1d(rows, self._stale), rows[:0]
-        self._make(rows)
+        if self._like is not None or self._stale.size:
+            self.warm()
+        self._make(self._buckets.refresh())
 
     def _make(self, rows: Array) -> None:
         table = self._buckets.all()
@@ -138,7 +145,8 @@ class Full:
         self.refresh()
         if not history.rows.size:
             return [(-1, 0.0)] * rows.size
-        near = self.index.at(history.rows) @ self.index.at(rows).T * np.maximum(history.weights, 0.0)[:, None]  # [H, R]
+        past, asked = unit(self._vectors[history.rows]), unit(self._vectors[rows])
+        near = past @ asked.T * np.maximum(history.weights, 0.0)[:, None]  # [H, R]
         most = near.argmax(0)
         return list(zip(most.tolist(), near[most, np.arange(rows.size)].tolist(), strict=True))
 
@@ -156,12 +164,14 @@ def windows(histories: Sequence[History], size: int, length: int) -> tuple[Array
     """Return int32[size, T] rows and (action, dwell, gap), the newest events last, padded on the left and below."""
     rows = np.zeros((size, length), np.int32)
     acts = tuple(np.zeros((size, length), np.int32) for _ in range(3))
-    for b, history in enumerate(histories):
-        h = min(history.rows.size, length)
-        if h:
-            rows[b, -h:] = history.rows[-h:]
-            for table, column in zip(acts, signals.acts(history), strict=True):
-                table[b, -h:] = column[-h:]
+    if histories:
+        past = together(histories)
+        age = past.age
+        kept = np.flatnonzero(age < length)
+        at = past.whose[kept], length - 1 - age[kept]
+        rows[at] = past.rows[kept]
+        for table, column in zip(acts, signals.acts(past), strict=True):
+            table[at] = column[kept]
     return rows, (acts[0], acts[1], acts[2])
 
 

@@ -114,12 +114,8 @@ class Index:
     def copy(self) -> "Index":
         """Return an index of its own that holds the same."""
         other = Index(self.width, self.exact_max)
-        if self.n:
-            rows = np.flatnonzero(self.known)
-            if self._lists is None:
-                other.put(rows, self.at(rows))
-            else:
-                other.known, other._lists = self.known.copy(), self._lists.copy()
+        other.known, other._exact = self.known.copy(), self._exact.copy()
+        other._lists = self._lists.copy() if self._lists is not None else None
         return other
 
     def search(self, users: Array, k: int, eligible: Sequence[Eligible]) -> list[Found]:
@@ -171,6 +167,11 @@ class _Exact:
             self.matrix = grown
         self.matrix[:-1, rows] = vectors.T
         self.n = n
+
+    def copy(self) -> "_Exact":
+        other = copy(self)
+        other.matrix = self.matrix.copy()
+        return other
 
     def search(self, users: Array, k: int, open_: Array, barred: Sequence[Array]) -> list[Found]:
         n = self.n

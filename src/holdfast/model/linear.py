@@ -19,13 +19,15 @@ catalogue. Over a large catalogue the spread of x B over the videos is one spars
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from holdfast.core.catalogue import TAGS_PER_ITEM, Catalogue
+from holdfast.core.catalogue import TAGS_PER_ITEM, Catalogue, Names
+from holdfast.core.feed.pasts import together
 from holdfast.core.feed.predict import Eligible
 from holdfast.core.feed.viewer import History
 from holdfast.model.index import best
@@ -66,9 +68,9 @@ class Features:
         held = (self.item.size, self.tag.size - 1, self.creator.size - 1)
         if held == (len(c.items.all), len(c.tags.all), len(c.creators.all)):
             return
-        self.item = self._extend(self.item, c.items.all, "i:")
-        self.tag = np.append(self._extend(self.tag[:-1], c.tags.all, "t:"), np.int32(self.absent))
-        self.creator = np.append(self._extend(self.creator[:-1], c.creators.all, "c:"), np.int32(self.absent))
+        self.item = self._extend(self.item, c.items, "i:")
+        self.tag = np.append(self._extend(self.tag[:-1], c.tags, "t:"), np.int32(self.absent))
+        self.creator = np.append(self._extend(self.creator[:-1], c.creators, "c:"), np.int32(self.absent))
 
     def place(self, name: str, column: int) -> None:
         """Note that the feature `name` has got a column, without building the maps anew. New names `refresh` finds."""
@@ -80,18 +82,26 @@ class Features:
         if at < column_of.size:
             column_of[at] = column
 
-    def _extend(self, held: Array, names: list[str], prefix: str) -> Array:
-        if held.size == len(names):
-            return held
-        new = [self.of.get(prefix + name, self.absent) for name in names[held.size :]]
-        return np.concatenate([held, np.array(new, np.int32)])
+    def _extend(self, held: Array, names: Names, prefix: str) -> Array:
+        first, size = held.size, len(names.all)
+        new = np.full(size - first, self.absent, np.int32)
+        if new.size < len(self.of):
+            new[:] = [self.of.get(prefix + name, self.absent) for name in names.all[first:size]]
+        else:  # a model has fewer features than a large catalogue has names
+            for name, column in self.of.items():
+                number = names.of.get(name[2:], -1) if name.startswith(prefix) else -1
+                if first <= number < size:
+                    new[number - first] = column
+        return np.concatenate([held, new])
 
     def rows(self, rows: Array) -> Array:
         """Return int32[H, 14]: the features of each row: itself, its tags, its creator."""
         c = self.catalogue
-        return np.concatenate(
-            [self.item[rows, None], self.tag[c.tag_rows[rows]], self.creator[c.creator[rows], None]], axis=1
-        )
+        return self.of_videos(rows, c.tag_rows[rows], c.creator[rows])
+
+    def of_videos(self, rows: Array, tags: Array, creator: Array) -> Array:
+        """As `rows`, of videos with int32[H, 12] tags and int32[H] creators by number."""
+        return np.concatenate([self.item[rows, None], self.tag[tags], self.creator[creator, None]], axis=1)
 
 
 SPREAD_IN = np.array([1.0] + [TAG_IN] * TAGS_PER_ITEM + [CREATOR_IN], np.float32)  # [14], as Features.rows
@@ -133,7 +143,7 @@ class Linear:
 
     def read(self, histories: Sequence[History]) -> "Reading":
         """Take in the histories of one call."""
-        self._refresh()
+        self.refresh()
         reading = Reading(self, histories)
         self._readings.append(reading)
         return reading
@@ -161,7 +171,7 @@ class Linear:
 
     def contributions(self, history: History, rows: Array) -> Array:
         """Return float32[H, R]: what each event of a history adds to the score of each of int64[R] rows."""
-        self._refresh()
+        self.refresh()
         ins, outs = self.features.rows(history.rows), self.features.rows(rows)  # [H, 14], [R, 14]
         asked, at = np.unique(ins, return_inverse=True)
         near, place = np.unique(outs, return_inverse=True)
@@ -189,36 +199,32 @@ class Linear:
 
     def outputs(self, histories: Sequence[History]) -> Array:
         """x B of each history, float32[B, D+1]; only the rows of B where x is not zero are read."""
-        d = self._d
-        values: list[Array] = []
-        at: list[Array] = []
-        for history in histories:
-            spread = faded(history)[:, None] * SPREAD_IN
-            x = np.bincount(self.features.rows(history.rows).ravel(), spread.ravel(), minlength=d + 1)[:d]
-            at.append(np.flatnonzero(x))
-            values.append(x[at[-1]].astype(np.float32))
+        past = together(histories)
+        at = self.features.rows(past.rows)  # [N, 14]
+        event, slot = np.nonzero(at < self._d)
+        faded_ = past.weights * np.float32(DECAY) ** past.age.astype(np.float32)
+        values = (faded_[event] * SPREAD_IN[slot]).astype(np.float64)
+        places, shape = (past.whose[event], at[event, slot]), (len(histories), self._d + 1)
+        x: Any = sparse.coo_array((values, places), shape=shape).tocsr().astype(np.float32)
         if self._sparse is None:
-            ends = np.concatenate([[0], np.cumsum([a.size for a in at])])
-            shape = (len(histories), d + 1)
-            return sparse.csr_array((np.concatenate(values), np.concatenate(at), ends), shape=shape) @ self._dense
+            return x @ self._dense
         kept = self._sparse
+        ends = x.indptr.tolist()
         said = [
-            np.bincount(kept.columns[a].ravel(), (v[:, None] * kept.values[a]).ravel(), d + 1)
-            for a, v in zip(at, values, strict=True)
+            np.bincount(kept.columns[at].ravel(), (v[:, None] * kept.values[at]).ravel(), self._d + 1)
+            for at, v in ((x.indices[i:j], x.data[i:j]) for i, j in pairwise(ends))
         ]
         return np.stack(said).astype(np.float32)
 
     def shares(self, rows: Array) -> Array:
         """Return float32[K, 14]: how much of each feature's score (as Features.rows) goes to each row."""
         c = self.catalogue
-        tags = c.tag_rows[rows]
+        return self._shares(self._per_tag[rows], c.tag_rows[rows], c.creator[rows])
+
+    def _shares(self, per_tag: Array, tags: Array, creator: Array) -> Array:
+        own = np.ones((per_tag.size, 1), np.float32)
         return np.concatenate(
-            [
-                np.ones((rows.size, 1), np.float32),
-                self._tag_share[tags] * self._per_tag[rows][:, None],
-                self._creator_share[c.creator[rows]][:, None],
-            ],
-            axis=1,
+            [own, self._tag_share[tags] * per_tag[:, None], self._creator_share[creator][:, None]], axis=1
         )
 
     def after(self, history: History) -> tuple[Array, Array]:
@@ -235,31 +241,34 @@ class Linear:
             scores[:, at : at + TILE] = by_row[at : at + TILE].T
         return scores
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Follow the catalogue: the maps, and over how many live videos each tag and creator spreads.
 
-        A large catalogue that changes a little is not read again at once: what is new waits to be retrieved.
+        A large catalogue that changes a little is not read again at once: what is new waits to be retrieved. The first
+        time a thread may do it while the loop folds: what is read of the catalogue is copied before the names are, so
+        there is a name for each number.
         """
         c, n = self.catalogue, self.catalogue.n
         if (n, c.version) == self._known:
             return
         self._known = (n, c.version)
-        self.features.refresh()
         size, version = self._seen
         if n > SMALL and n - size <= NEW_SHARE * n and c.version - version <= 3 * NEW_SHARE * n:
+            self.features.refresh()
             self._extend()
             return
         self._seen = (n, c.version)
-        self._after.refresh()
-        live, tags = c.live[:n], c.tag_rows[:n]
+        live, tags, creator = c.live[:n].copy(), c.tag_rows[:n].copy(), c.creator[:n].copy()
+        self.features.refresh()
+        self._after.refresh(n)
         self._per_tag = (1.0 / np.maximum((tags >= 0).sum(1), 1)).astype(np.float32)
-        self._tag_share = _share(tags[live].ravel(), len(c.tags.all), TAG_OUT)
-        self._creator_share = _share(c.creator[:n][live], len(c.creators.all), CREATOR_OUT)
-        rows = np.arange(n)
-        at = self.features.rows(rows)  # [n, 14]
+        self._tag_share = _share(tags[live].ravel(), self.features.tag.size - 1, TAG_OUT)
+        self._creator_share = _share(creator[live], self.features.creator.size - 1, CREATOR_OUT)
+        at = self.features.of_videos(np.arange(n), tags, creator)  # [n, 14]
         known = at < self._d
         ends = np.concatenate([[0], np.cumsum(known.sum(1))])
-        self._spread = sparse.csr_array((self.shares(rows)[known], at[known], ends), shape=(n, self._d + 1))
+        shares = self._shares(self._per_tag, tags, creator)[known]
+        self._spread = sparse.csr_array((shares, at[known], ends), shape=(n, self._d + 1))
 
     def _extend(self) -> None:
         """Make room for what is new: its own score counts at once, its new tags and creators from the next reading."""
@@ -307,12 +316,24 @@ class Reading:
 
     def score(self, rows: Sequence[Array]) -> list[Array]:
         """Return per history float32[K, 1]."""
-        return [self.score_one(i, at)[:, None] for i, at in enumerate(rows)]
+        counts = [at.size for at in rows]
+        whose = np.repeat(np.arange(len(counts)), counts)
+        said = np.split(self._closed(whose, np.concatenate(rows)), np.cumsum(counts)[:-1])
+        return [self._then(i, at, scores)[:, None] for i, (at, scores) in enumerate(zip(rows, said, strict=True))]
 
     def score_one(self, i: int, rows: Array) -> Array:
         """Return float32[K]: the scores of rows for history i."""
-        model, (after, shares) = self._model, self._after[i]
-        scores = (self._outputs[i][model.features.rows(rows)] * model.shares(rows)).sum(1)
+        return self._then(i, rows, self._closed(i, rows))
+
+    def _closed(self, whose: Array | int, rows: Array) -> Array:
+        """What the closed form says: float32[K] of rows for the history of each."""
+        model, width = self._model, self._outputs.shape[1]
+        at = np.multiply(whose, width)[..., None] + model.features.rows(rows)
+        return np.einsum("kf,kf->k", self._outputs.ravel()[at], model.shares(rows))
+
+    def _then(self, i: int, rows: Array, scores: Array) -> Array:
+        """Add what followed the videos of history i."""
+        after, shares = self._after[i]
         if after.size:
             place = np.minimum(np.searchsorted(after, rows), after.size - 1)
             scores += np.where(after[place] == rows, shares[place], np.float32(0))

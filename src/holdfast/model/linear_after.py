@@ -25,16 +25,15 @@ class After:
         self._starts = np.searchsorted(followers.sources, np.arange(len(followers.videos) + 1))
         self._video: Array = np.full(0, -1, np.int32)  # of each row
 
-    def refresh(self) -> None:
-        """Find the rows of videos that came since."""
+    def refresh(self, n: int) -> None:
+        """Find the rows, of the first `n`, of videos that came since."""
         of, videos = self._catalogue.items.of, self._followers.videos
         if not videos:
             return
-        n = self._catalogue.n
         self._video = np.concatenate([self._video, np.full(n - self._video.size, -1, np.int32)])
         for i in np.flatnonzero(self._rows < 0).tolist():
             row = of.get(videos[i], -1)
-            if row >= 0:
+            if 0 <= row < n:
                 self._rows[i] = row
                 self._video[row] = i
 

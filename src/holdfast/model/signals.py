@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.catalogue import HEAT_HALF_LIFE_US, Catalogue
 from holdfast.core.feed import value
+from holdfast.core.feed.pasts import Met, Pasts, together
 from holdfast.core.feed.viewer import History
 
 Array = NDArray[Any]
@@ -75,7 +76,10 @@ def each(
     warm_long, warm_likes = c.warm_long[at], c.warm_likes[at]
     views = c.warm_views[at] * fade + PRIOR_VIEWS
     heat = (warm_long + 3.0 * warm_likes) * fade / np.sqrt(views)
-    met = [_met(history, c) for history in histories]
+    past = together(histories)
+    makers = Met(past.whose, c.creator[past.rows], len(c.creators.all))
+    by, often = makers.find(whose, creator), makers.sums()
+    kinds = np.where(tags >= 0, tags, len(c.tags.all))  # the last entry is "none"
     table = np.zeros((at.size, WIDTH))
     table[:, 0] = np.arcsinh(LINEAR_UNIT * np.concatenate(linear)) / 4
     table[:, 3] = np.arcsinh(np.maximum(heat, 0.0))
@@ -84,18 +88,10 @@ def each(
     table[:, 6] = np.log1p(c.shown_views[at] + c.foreign_views[at])
     table[:, 7] = np.log1p(np.maximum(now_us - c.published[at], 0) / 3.6e9)
     table[:, 8] = np.log1p(c.length_ms[at] / 1000)
-    start = 0
-    for (taste, tag_met, creator_met, creator_taste), k in zip(met, counts, strict=True):
-        mine = slice(start, start + k)
-        mine_tags, by = tags[mine], creator[mine]
-        table[mine, 1] = taste[mine_tags].sum(1)
-        table[mine, 2] = creator_taste[by]
-        table[mine, 9] = tag_met[mine_tags].sum(1)
-        table[mine, 10] = creator_met[by]
-        start += k
-    table[:, 1] /= some
-    table[:, 9] = np.log1p(table[:, 9] / some)
-    table[:, 10] = np.log1p(table[:, 10])
+    table[:, 1] = value.tastes_of(past, c)[whose[:, None], kinds].sum(1) / some
+    table[:, 2] = (makers.sums(past.weights - value.NEUTRAL) / (often + value.TASTE_PRIOR))[by]
+    table[:, 9] = np.log1p(_tags_met(past, c)[whose[:, None], kinds].sum(1) / some)
+    table[:, 10] = np.log1p(often[by])
     table[:, 11:14] = np.array([_manner(history) for history in histories]).reshape(-1, 3)[whose]
     table *= UNIT
     fixed = np.clip(np.rint(table, out=table), -32_000, 32_000, out=table).astype(np.int16)
@@ -139,45 +135,41 @@ def edges(bins: int) -> Array:
     return np.stack([np.linspace(low, high, bins + 1) for _, low, high in TABLE]).astype(np.float32)
 
 
-def _met(history: History, c: Catalogue) -> tuple[Array, Array, Array, Array]:
-    """How the history received each tag, how often it met each tag and creator, how it received each creator.
-
-    float32[tags + 1], float64[tags + 1], float64[creators + 1] twice; the last entry of each is "none".
-    """
-    tags = c.tag_rows[history.rows]
-    many, makers = len(c.tags.all), len(c.creators.all)
-    tag_met = np.bincount(tags[tags >= 0], minlength=many + 1).astype(np.float64)
-    by = c.creator[history.rows]
-    known = by >= 0
-    by = by[known]
-    met = np.bincount(by, minlength=makers + 1).astype(np.float64)
-    creator_taste: Array = np.zeros(makers + 1)
-    some = np.unique(by)
-    liked = np.bincount(by, (history.weights - value.NEUTRAL)[known], makers + 1)[some]
-    creator_taste[some] = liked / (met[some] + value.TASTE_PRIOR)
-    return value.tastes(history, c), tag_met, met, creator_taste
+def _tags_met(past: Pasts, c: Catalogue) -> Array:
+    """How often each viewer met each tag, int64[B, tags + 1]; the last entry is "none"."""
+    tags, shape = c.tag_rows[past.rows], (len(past.counts), len(c.tags.all) + 1)
+    event, slot = np.nonzero(tags >= 0)
+    at = past.whose[event] * shape[1] + tags[event, slot]
+    return np.bincount(at, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def acts(history: History) -> tuple[Array, Array, Array]:
-    """Return (action, dwell, gap) of each event of a history, int32[H] each, as the network's buckets."""
-    action = np.array([*map(_CODE.__getitem__, history.actions)], np.int32)
+def acts(past: Pasts) -> tuple[Array, Array, Array]:
+    """Return (action, dwell, gap) of each event, int32[N] each, as the network's buckets."""
+    action = np.array([*map(_CODE.__getitem__, past.actions)], np.int32)
     viewed = action == ACTIONS["view"]
-    action[viewed & (history.weights >= 1.0)] = ACTIONS["long"]
-    action[viewed & (history.weights < 0)] = ACTIONS["glance"]
+    action[viewed & (past.weights >= 1.0)] = ACTIONS["long"]
+    action[viewed & (past.weights < 0)] = ACTIONS["glance"]
     action[action == 0] = ACTIONS["view"]
-    h = history.rows.size
-    dwell, gap = np.zeros(h, np.int32), np.zeros(h, np.int32)
-    if history.shares.size == h:
-        eighths = 2 + np.clip((history.shares * 8).astype(np.int32), 0, DWELLS - 3)
-        dwell = np.where(history.shares < 0, 0, np.where(history.shares == 0, 1, eighths)).astype(np.int32)
-    if history.stamps.size == h and h > 1:
-        seconds = np.maximum(np.diff(history.stamps), 0) / 1e6
-        gap[1:] = 1 + np.clip((2 * np.log2(1 + seconds)).astype(np.int32), 0, GAPS - 2)
+    eighths = 2 + np.clip((past.shares * 8).astype(np.int32), 0, DWELLS - 3)
+    dwell = np.where(past.shares < 0, 0, np.where(past.shares == 0, 1, eighths)).astype(np.int32)
+    seconds = np.maximum(np.diff(past.stamps, prepend=0), 0) / 1e6
+    gap = 1 + np.clip((2 * np.log2(1 + seconds)).astype(np.int32), 0, GAPS - 2)
+    first = np.diff(past.whose, prepend=-1) > 0
+    gap[first | ~past.timed] = 0
     return action, dwell, gap
 
 
 def digest(history: History, catalogue: Catalogue) -> int:
     """Return a digest of what the network reads of a history, 1 … 2³²: equal where serving and learning agree."""
-    action, dwell, gap = acts(history)
-    read = catalogue.hashed[history.rows].tobytes() + np.stack([action, dwell, gap]).astype("<i4").tobytes()
-    return zlib.crc32(read) + 1
+    return digests([history], catalogue)[0]
+
+
+def digests(histories: Sequence[History], catalogue: Catalogue) -> list[int]:
+    """Return the `digest` of each history."""
+    past = together(histories)
+    read, codes = catalogue.hashed[past.rows], np.stack(acts(past)).astype("<i4")
+    ends = np.cumsum(past.counts).tolist()
+    return [
+        zlib.crc32(read[end - k : end].tobytes() + codes[:, end - k : end].tobytes()) + 1
+        for k, end in zip(past.counts, ends, strict=True)
+    ]

@@ -25,7 +25,7 @@ from holdfast.core.feed.predict import Predictors
 from holdfast.core.feed.shapes import FeedRequest, Slate, SlateItem
 from holdfast.core.feed.sources import Stocks
 from holdfast.core.feed.viewer import Budget, Query
-from holdfast.model.signals import digest
+from holdfast.model.signals import digests
 from holdfast.region.node_append import Appender
 from holdfast.region.node_networks import Model, predictors, served_by
 from holdfast.region.node_state import State
@@ -160,7 +160,8 @@ class NodeFeed:
             return
         words = ladder.standing(state.ladder, best, lacks, state.now_s())
         numbers = served_by(results, state.model, network if "why" not in budget.without else None)
-        for waiting, result, served in zip(batch, results, numbers, strict=True):
+        pasts = digests([result.viewer.history for result in results], state.world.catalogue)
+        for waiting, result, served, past in zip(batch, results, numbers, pasts, strict=True):
             model = network if result.rung < Rung.LINEAR else state.model if result.rung is Rung.LINEAR else None
             slate = self._dress(waiting, result, budget, words, model)
             if waiting.done.done():
@@ -169,7 +170,7 @@ class NodeFeed:
                 waiting.done.set_exception(nothing(waiting.query, state.folding))
                 continue
             if waiting.query.viewer:
-                self._record(slate, result, model, served)
+                self._record(slate, result, model, served, past if served else 0)
             waiting.done.set_result(slate)
 
     def _dress(
@@ -220,7 +221,7 @@ class NodeFeed:
             return f"{words} The request asked for no more."
         return words
 
-    def _record(self, slate: Slate, result: pipeline.Result, model: Model | None, numbers: bytes) -> None:
+    def _record(self, slate: Slate, result: pipeline.Result, model: Model | None, numbers: bytes, past: int) -> None:
         """Make the exposure an entry. Not waited for; failures are counted."""
         state, drawn = self._state, result.drawn
         chance = result.chosen[drawn].propensity if drawn >= 0 else 0.0
@@ -230,8 +231,7 @@ class NodeFeed:
             items=[i.item for i in slate.items], release=model.release if model else "",
             reason=slate.reason[:300], watermark=dict(state.watermark), drawn=drawn,
             propensity_ppm=round(chance * 1e6), arms=result.viewer.query.trial.arms,
-            feed="" if slate.feed == "for_you" else slate.feed, signals=numbers,
-            history=digest(result.viewer.history, state.world.catalogue) if numbers else 0,
+            feed="" if slate.feed == "for_you" else slate.feed, signals=numbers, history=past,
         )
         try:
             self._appender.put_later(Class.PERSONAL, encode([entry])).add_done_callback(self._recorded)

@@ -13,6 +13,7 @@ import math
 import time
 
 from holdfast.adapters import telemetry
+from holdfast.core.catalogue import Catalogue
 from holdfast.core.classes import Class
 from holdfast.core.entries import Release, Rollout
 from holdfast.core.errors import Broken, Degraded
@@ -105,12 +106,11 @@ class NodeReleases:
             return
         try:
             blob = await self._fetcher.get(Class.PERSONAL, release.sha)
-            model = await asyncio.to_thread(linear.load, blob)
+            predict = await asyncio.to_thread(_bound, blob, state.world.catalogue, release.sha)
         except Broken:  # the learner's gate should have stopped it; ours does, and the old model goes on
             state.count("releases_refused")
             self._linear = release.sha
             return
-        predict = linear.Linear(model, state.world.catalogue, release.sha)
         state.model = Model(predict, release.sha, release.learned_to, release.examples, release.figures)
         state.networks.follow_linear(predict)
         self._linear = release.sha
@@ -154,3 +154,10 @@ class NodeReleases:
             whole = await self._fetcher.get(Class.PERSONAL, sha)
             self._base = (sha, await asyncio.to_thread(node_networks.load, whole, None))
         return self._base[1]
+
+
+def _bound(blob: bytes, catalogue: Catalogue, sha: str) -> linear.Linear:
+    """Bind a LINEAR model to the catalogue; for a thread: a large one takes long to read. Raises Broken."""
+    predict = linear.Linear(linear.load(blob), catalogue, sha)
+    predict.refresh()
+    return predict

@@ -160,6 +160,14 @@ def test_nobody_is_judged_on_a_few_and_the_posterior_is_the_beta_one():
     assert said == pytest.approx(float((draws < 0.2).mean()), abs=0.005)
 
 
+def test_of_many_asked_together_each_has_its_own_posterior():
+    good, bad = (grid.ravel() for grid in np.meshgrid(np.arange(4), np.array([0, 3, 17])))
+    said = debut.surely_below(0.2, good, bad)
+    alone = [debut.surely_below(0.2, good[i : i + 1], bad[i : i + 1])[0] for i in range(good.size)]
+    assert said.tolist() == alone and len(set(alone)) == good.size
+    assert debut.surely_below(0.2, good[:0], bad[:0]).size == 0
+
+
 def test_a_rate_is_unbiased_from_its_first_minutes_and_does_not_overflow():
     rate = Rate(300 * S)
     for k in range(600):

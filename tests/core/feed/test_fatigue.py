@@ -10,6 +10,7 @@ from quiet import Quiet
 from rig import S, Stage, T
 
 from holdfast.core.feed.fatigue import FADE_US, tired
+from holdfast.core.feed.pasts import together
 from holdfast.core.feed.shapes import ContextEvent
 from holdfast.core.feed.viewer import History
 
@@ -25,8 +26,13 @@ def _history(clips: list[int], weights: list[float], age_us: int = 0) -> History
 
 
 def _tired(history: History, clip: int) -> float:
-    level = tired(np.array([C.items.of[f"clip-{clip}"]]), history, C, NOW)
-    return 0.0 if level is None else float(level[0])
+    return float(_level(np.array([C.items.of[f"clip-{clip}"]]), history)[0])
+
+
+def _level(rows: np.ndarray, *histories: History) -> np.ndarray:
+    """Of each history the level of the same rows, one after the other."""
+    asked, whose = np.tile(rows, len(histories)), np.repeat(np.arange(len(histories)), rows.size)
+    return tired(asked, whose, together(histories), C, NOW)
 
 
 def test_showings_that_did_not_hold_tire_of_their_topic_and_no_other():
@@ -48,9 +54,17 @@ def test_it_fades():
 
 
 def test_no_past_tires_nobody_nor_one_without_times():
-    assert tired(np.arange(5), _history([], []), C, NOW) is None
+    assert not _level(np.arange(5), _history([], [])).any()
     h = _history([0, 6, 12, 18], [0.0] * 4)
-    assert tired(np.arange(5), History(h.rows, h.weights, h.actions), C, NOW) is None
+    assert _level(np.arange(5), h).any()
+    assert not _level(np.arange(5), History(h.rows, h.weights, h.actions)).any()
+
+
+def test_of_viewers_asked_together_each_is_as_tired_as_alone():
+    pasts = [_history([6 * k for k in range(n)], [0.5] * n) for n in (5, 0, 20)]
+    pasts.insert(1, _history([12 * k + 1 for k in range(6)], [-0.125] * 6))
+    alone = np.concatenate([_level(np.arange(120), past) for past in pasts])
+    assert alone.any() and (_level(np.arange(120), *pasts) == alone).all()
 
 
 def test_the_slate_turns_from_what_tires_and_says_so():

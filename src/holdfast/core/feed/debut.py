@@ -178,9 +178,9 @@ def surely_below(bound: float, successes: Array, failures: Array) -> Array:
 
     For whole numbers that is a binomial tail: P(Bin(s + f + 1, bound) ≥ s + 1).
     """
-    pairs, back = np.unique(np.stack([successes, failures]), axis=1, return_inverse=True)
-    tails = [_tail(bound, int(s), int(f)) for s, f in pairs.T]
-    return np.array(tails, np.float64)[back.ravel()] if tails else np.zeros(0)
+    wide = int(failures.max(initial=0)) + 1
+    pairs, back = np.unique(successes * wide + failures, return_inverse=True)  # as numbers: whole columns sort slowly
+    return np.array([_tail(bound, *divmod(pair, wide)) for pair in pairs.tolist()], np.float64)[back]
 
 
 def _tail(x: float, s: int, f: int) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.catalogue import Catalogue
-from holdfast.core.feed.viewer import History
+from holdfast.core.feed.pasts import Met, Pasts
 
 Array = NDArray[Any]
 
@@ -27,19 +27,19 @@ HELD = 0.9  # weight in the history from which a showing held the viewer: a long
 HELD_CLEARS = 2.0
 
 
-def tired(rows: Array, history: History, catalogue: Catalogue, now_us: int) -> Array | None:
-    """Return float32[K] in 0..1: how tired the viewer is of each row's creator or topic; None if of none."""
-    if history.stamps.size != history.rows.size or history.rows.size <= FREE:
-        return None
-    fade = np.exp2(-np.maximum(now_us - history.stamps, 0) / FADE_US)
-    moved = np.where(history.weights >= HELD, -HELD_CLEARS, 1.0) * fade
-    of_topic = _level(catalogue.tag_rows[history.rows, 0], moved, catalogue.tag_rows[rows, 0])
-    of_creator = _level(catalogue.creator[history.rows], moved, catalogue.creator[rows])
-    level = np.maximum(of_topic, of_creator)
-    return level.astype(np.float32) if level.any() else None
+def tired(rows: Array, whose: Array, past: Pasts, catalogue: Catalogue, now_us: int) -> Array:
+    """Return float32[K] in 0..1: how tired of each row's creator or topic the viewer is whose candidate it is."""
+    fade = np.exp2(-np.maximum(now_us - past.stamps, 0) / FADE_US) * past.timed
+    moved = np.where(past.weights >= HELD, -HELD_CLEARS, 1.0) * fade
+    topic, creator = catalogue.tag_rows[:, 0], catalogue.creator
+    of_topic = _level(Met(past.whose, topic[past.rows], len(catalogue.tags.all)), moved, whose, topic[rows])
+    of_creator = _level(Met(past.whose, creator[past.rows], len(catalogue.creators.all)), moved, whose, creator[rows])
+    return np.maximum(of_topic, of_creator).astype(np.float32)
 
 
-def _level(met: Array, moved: Array, asked: Array) -> Array:
-    """Return float64[K]: the level of each `asked` number, from float[H] `moved` of the numbers met; −1 is none."""
-    level = moved @ ((met[:, None] == asked) & (asked >= 0))
-    return np.clip((level - FREE) / (TIRED_BY - FREE), 0.0, 1.0)
+def _level(met: Met, moved: Array, whose: Array, asked: Array) -> Array:
+    """Return float64[K]: the level of each `asked` number, from float[N] `moved` of the numbers met."""
+    level = np.clip((met.sums(moved) - FREE) / (TIRED_BY - FREE), 0.0, 1.0)
+    few = level[:-1] > 0  # most tire nobody
+    met.only(few)
+    return np.append(level[:-1][few], 0.0)[met.find(whose, asked)]

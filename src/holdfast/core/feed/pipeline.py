@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.feed import debut, diversity, fatigue, filters, guard, kinds, rules, slate, sources, value, wishes
 from holdfast.core.feed.ladder import Rung
+from holdfast.core.feed.pasts import together
 from holdfast.core.feed.predict import Eligible, Predict, Predictors
 from holdfast.core.feed.slate import Pick
 from holdfast.core.feed.sources import Candidates, Stock, Stocks
@@ -147,7 +148,7 @@ def _ask(
     """Gather candidates for every viewer and say what is known of each: (candidates, float32[K, P] parts)."""
     if predict is None:
         found = [sources.gather(v, e, None, stock, world) for v, e in zip(group, eligible, strict=True)]
-        said: list[dict[str, Array]] = [{} for _ in group]
+        columns: dict[str, Array] = {}
         trust = 0.0
     else:
         reading, trust = predict.read([v.history for v in group]), predict.trust
@@ -157,23 +158,32 @@ def _ask(
             sources.gather(v, e, rows, stock, world, most)
             for v, e, (rows, _) in zip(group, eligible, retrieved, strict=True)
         ]
-        scores = reading.score([c.rows for c in found])
-        said = [dict(zip(predict.parts, columns.T, strict=True)) for columns in scores]
-    for viewer, candidates, columns in zip(group, found, said, strict=True):
-        rows = candidates.rows
-        columns["heat"] = stock.heat[rows]
-        if rung <= Rung.LINEAR:
-            columns["taste"] = value.taste_of(rows, value.tastes(viewer.history, world.catalogue), world.catalogue)
-            columns["followed"] = candidates.source == sources.FOLLOWING
-            columns["fresh"] = stock.fresh(rows)
-            columns["first"] = debut.reception(rows, world.catalogue, stock.debuts.usual)
-            weary = fatigue.tired(rows, viewer.history, world.catalogue, stock.now_us)
-            if weary is not None:
-                columns["tired"] = weary
-        if viewer.wishes is not None:
-            columns["told"] = wishes.told(rows, viewer.wishes, world.catalogue)
-    parts = [value.parts(rung, columns, c.rows.size, trust) for columns, c in zip(said, found, strict=True)]
+        scores = np.concatenate(reading.score([c.rows for c in found]))
+        columns = dict(zip(predict.parts, scores.T, strict=True))
+    counts = [c.rows.size for c in found]
+    columns |= _beside(rung, group, found, stock, world)
+    parts = np.split(value.parts(rung, columns, counts, trust), np.cumsum(counts)[:-1])
     return list(zip(found, parts, strict=True))
+
+
+def _beside(rung: Rung, group: list[Viewer], found: list[Candidates], stock: Stock, world: World) -> dict[str, Array]:
+    """Columns by name beside the model's own: float of each viewer's candidates, one viewer after the other."""
+    c, counts = world.catalogue, [one.rows.size for one in found]
+    rows, whose = np.concatenate([one.rows for one in found]), np.repeat(np.arange(len(found)), counts)
+    columns: dict[str, Array] = {"heat": stock.heat[rows]}
+    if rung <= Rung.LINEAR:
+        past = together([viewer.history for viewer in group])
+        columns["taste"] = value.taste_of(rows, value.tastes_of(past, c), c, whose)
+        columns["followed"] = np.concatenate([one.source for one in found]) == sources.FOLLOWING
+        columns["fresh"] = stock.fresh(rows)
+        columns["first"] = debut.reception(rows, c, stock.debuts.usual)
+        columns["tired"] = fatigue.tired(rows, whose, past, c, stock.now_us)
+    if any(viewer.wishes is not None for viewer in group):
+        columns["told"] = np.concatenate([
+            np.zeros(one.rows.size, np.float32) if viewer.wishes is None else wishes.told(one.rows, viewer.wishes, c)
+            for viewer, one in zip(group, found, strict=True)
+        ])  # fmt: skip
+    return columns
 
 
 def _best(result: Result, found: Candidates, parts: Array, stock: Stock, world: World) -> list[Chosen]:

@@ -10,7 +10,7 @@ candidate's tags so far, hides with a large negative weight. It needs no one els
 for a viewer unlike all others. `heat` breaks ties among strangers' favourites and carries viewers nobody knows yet.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from holdfast.core.catalogue import Catalogue
 from holdfast.core.feed.actions import WEIGHT, WEIGHT_UNIT
 from holdfast.core.feed.ladder import Rung
+from holdfast.core.feed.pasts import Pasts, together
 from holdfast.core.feed.viewer import History
 
 Array = NDArray[Any]
@@ -52,35 +53,42 @@ TASTE_PRIOR = 2.0  # videos of a tag before its record counts in full measure
 
 def tastes(history: History, catalogue: Catalogue) -> Array:
     """Return float32[tags + 1]: how the viewer received each tag, 0 for unknown; the last entry is "no tag"."""
-    tags = catalogue.tag_rows[history.rows]  # [H, 12]
-    size = len(catalogue.tags.all) + 1
-    fade = TASTE_FADE ** np.arange(history.rows.size - 1, -1, -1, dtype=np.float32)
+    return tastes_of(together([history]), catalogue)[0]
+
+
+def tastes_of(past: Pasts, catalogue: Catalogue) -> Array:
+    """Return `tastes` of each viewer, float32[B, tags + 1]."""
+    tags = catalogue.tag_rows[past.rows]  # [N, 12]
+    shape = len(past.counts), len(catalogue.tags.all) + 1
+    fade = np.float32(TASTE_FADE) ** past.age.astype(np.float32)
     event, slot = np.nonzero(tags >= 0)
-    at = tags[event, slot]
-    met = np.bincount(at, fade[event], size)
-    liked = np.bincount(at, (fade * (history.weights - NEUTRAL))[event], size)
-    taste = (liked / (met + TASTE_PRIOR)).astype(np.float32)
-    taste[-1] = 0.0
+    at = past.whose[event] * shape[1] + tags[event, slot]
+    met = np.bincount(at, fade[event], shape[0] * shape[1])
+    liked = np.bincount(at, (fade * (past.weights - NEUTRAL))[event], met.size)
+    taste = (liked / (met + TASTE_PRIOR)).astype(np.float32).reshape(shape)
+    taste[:, -1] = 0.0
     return taste
 
 
-def taste_of(rows: Array, taste: Array, catalogue: Catalogue) -> Array:
-    """Return float32[K]: the mean taste over each row's tags."""
+def taste_of(rows: Array, taste: Array, catalogue: Catalogue, whose: Array | int = 0) -> Array:
+    """Return float32[K]: the mean taste over each row's tags, by float32[B, tags + 1] tastes of `whose`, int64[K]."""
     tags = catalogue.tag_rows[rows]
-    return taste[tags].sum(1) / np.maximum((tags >= 0).sum(1), 1)
+    at = np.multiply(whose, taste.shape[-1])[..., None] + tags + taste.shape[-1] * (tags < 0)  # −1 is the last entry
+    return taste.ravel()[at].sum(1) / np.maximum((tags >= 0).sum(1), 1)
 
 
-def parts(rung: Rung, columns: Mapping[str, Array], size: int, trust: float = 1.0) -> Array:
+def parts(rung: Rung, columns: Mapping[str, Array], counts: int | Sequence[int], trust: float = 1.0) -> Array:
     """Return float32[K, P], a column per row of WEIGHTS[rung], from float[K] columns by name; an absent one is 0.
 
-    `trust` in 0..1 is how much the model of `next` has learned: a young one must not outshout the viewer's own record,
-    which weighs up to 1 + YOUNG times as much meanwhile.
+    `counts`: how many rows are of each query, one after the other. `trust` in 0..1 is how much the model of `next` has
+    learned: a young one must not outshout the viewer's own record, which weighs up to 1 + YOUNG times as much then.
     """
-    table = np.zeros((size, len(WEIGHTS[rung])), np.float32)
+    many = np.atleast_1d(np.array(counts, np.int64))
+    table = np.zeros((int(many.sum()), len(WEIGHTS[rung])), np.float32)
     for i, name in enumerate(WEIGHTS[rung]):
         column = columns.get(name)
         if column is not None:
-            table[:, i] = unit(column) if name in SCALED else column
+            table[:, i] = _units(column, many) if name in SCALED else column
             if name == "next":
                 table[:, i] *= trust
             elif name == "taste":
@@ -96,6 +104,15 @@ def weighed(parts: Array, rung: Rung, factors: Mapping[str, float]) -> Array:
 def score(parts: Array, rung: Rung) -> Array:
     """Return float32[K] scores."""
     return parts @ np.array(tuple(WEIGHTS[rung].values()), np.float32)
+
+
+def _units(values: Array, counts: Array) -> Array:
+    """Scale the values of each query so that its largest magnitude is 1."""
+    some = counts[counts > 0]
+    if not some.size:
+        return values
+    top = np.maximum.reduceat(np.abs(values), np.cumsum(some) - some)
+    return values / np.repeat(np.where(top > 0, top, 1), some)
 
 
 def unit(values: Array) -> Array:
