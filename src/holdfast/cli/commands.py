@@ -9,6 +9,7 @@ import holdfast
 from holdfast.cli.drill import group as drill
 from holdfast.cli.evaluate import group as evaluation
 from holdfast.cli.importing import bring
+from holdfast.cli.sim import sim
 from holdfast.cli.trials import group as experiment
 from holdfast.core.errors import Refused
 
@@ -31,6 +32,7 @@ for sub in (keys, bench, replay, drill, media, ask, evaluation, experiment):
     app.command(sub)
 keys.command(api)
 app.command(bring, name="import")
+app.command(sim)
 
 
 def call(words: list[str]) -> None:

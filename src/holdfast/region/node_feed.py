@@ -7,8 +7,6 @@ that was seen and not recorded costs the model one example; a feed that waits fo
 
 import asyncio
 import hmac
-import secrets
-import time
 from dataclasses import dataclass
 
 from holdfast.adapters import telemetry
@@ -69,12 +67,12 @@ class NodeFeed:
         if request.feed == "topic" and not request.topic:
             raise Refused("a topic feed names its topic", field="topic", hint="GET /v1/topics lists them")
         if not request.request:
-            request.request = secrets.token_hex(8)
+            request.request = self._state.token_hex(8)
         loop = asyncio.get_running_loop()
         viewer, request = viewer_of(request, caller), inward(request, caller.tenant)
         request, trial = draw(self._state.world.trials, request, viewer, caller.tenant)
         query = Query(viewer, request, caller.tenant, trial)
-        waiting = _Waiting(query, time.perf_counter(), loop.create_future())
+        waiting = _Waiting(query, self._state.now_s(), loop.create_future())
         self._waiting.append(waiting)
         if len(self._waiting) == 1:
             loop.call_later(GATHER_S, self._decide)
@@ -198,7 +196,7 @@ class NodeFeed:
         state.count("rewatch", int(result.rewatch))
         state.count("repeats", 0 if result.rewatch else sum(c.row in result.viewer.seen for c in result.chosen))
         state.count("empty", int(not items))
-        took_ms = (time.perf_counter() - waiting.since) * 1000
+        took_ms = (state.now_s() - waiting.since) * 1000
         state.tally.slate_ms.append(took_ms)
         return Slate(
             slate=result.viewer.slate, request=waiting.query.ask.request, region=state.region, rung=result.rung.name,

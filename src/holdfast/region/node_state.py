@@ -5,6 +5,7 @@ One process, one event loop, one owner: everything here is read and changed on t
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -118,6 +119,11 @@ class State:
     def now_s() -> float:
         """Monotonic clock, seconds."""
         return time.monotonic()
+
+    @staticmethod
+    def token_hex(size: int) -> str:
+        """2·size hex digits that nobody else will draw."""
+        return secrets.token_hex(size)
 
     def stamp(self) -> dict[str, int | str]:
         """Device, outbox number and stamp of a new entry of this node."""

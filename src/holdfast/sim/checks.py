@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from holdfast.core.asks import Ranges
 from holdfast.core.chain import digest_of
 from holdfast.core.classes import Class, may_hold
-from holdfast.core.entries import Comment, Entry, View
+from holdfast.core.entries import Comment, Entry, Segment, View
 from holdfast.core.errors import Broken
 from holdfast.core.log import ranges
 from holdfast.core.log.continuity import START, Link, check_next
 from holdfast.region.keeper_store import Copy
 from holdfast.sim.site import Site
+from holdfast.sim.studio import HARSHER, verdict_of
 
 if TYPE_CHECKING:
     from holdfast.sim.world import World
@@ -138,9 +139,11 @@ class Judge:
     def at_the_end(self) -> None:
         """Everything stands still in the same state everywhere, and nothing that was promised is missing."""
         world = self.world
+        self._rare()
         held = {n: world.ledger.held_by(s) for n, s in world.sites.items()}
         for site in world.sites.values():
             self._verify(site, held)
+            self._verdicts(site)
         self._promises(held)
         laws = sorted(set(world.ledger.jurisdictions.values()))
         for law in laws:
@@ -148,6 +151,14 @@ class Judge:
             self._same_folds(mine)
             for site in mine:
                 self._counts(site)
+
+    def _rare(self) -> None:
+        """Count what the chains show to have happened."""
+        sealed = self.world.ledger.blocks.values()
+        epochs = {(s.block.chain, s.block.epoch) for s in sealed}
+        self.world.trace.count("epoch opened anew", len(epochs) - len({chain for chain, _ in epochs}))
+        closed = sum(isinstance(e, Segment) for s in sealed for e in s.entries)
+        self.world.trace.count("segment closed", closed)
 
     def _verify(self, site: Site, held: dict[str, set[bytes]]) -> None:
         """Every chain verifies, and what it calls lost lies nowhere."""
@@ -168,6 +179,16 @@ class Judge:
                     break
             if "-" not in copy.key.epoch:
                 self._really_lost(site, copy, held)
+
+    def _verdicts(self, site: Site) -> None:
+        """Every item's verdict is the one that the rulings heard amount to, read naively."""
+        assert site.node is not None
+        c = site.node.state.world.catalogue
+        for item, heard in site.node.rulings.items():
+            column, true = int(c.verdict[c.items.of[item]]), HARSHER.index(verdict_of(heard)) - 1
+            if column != true:
+                self.world.breach(f"{site.region} holds {item} for `{HARSHER[column + 1]}`, not `{HARSHER[true + 1]}`")
+                return
 
     def _really_lost(self, site: Site, copy: Copy, held: dict[str, set[bytes]]) -> None:
         if not copy.lost:
@@ -284,7 +305,7 @@ def _digest(site: Site) -> dict[str, Any]:
     for viewer, p in world.profiles.items():
         people[viewer] = (
             sorted(names[r] for r in p.seen), sorted(names[r] for r in p.hidden),
-            sorted((names[r], w) for r, w in p.likes.items()),
+            sorted((names[r], *w[:3], w[3] > 0) for r, w in p.likes.items()),  # whether it ranks is of bounded memory
             sorted((c.creators.all[r], w) for r, w in p.follows.items()),
             sorted((e.stamp, names[e.row], e.action) for e in p.events),
         )

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from holdfast.adapters.log import LogClient
 from holdfast.core.chain import BLOCK_BYTES_MAX
 from holdfast.core.classes import Class
 from holdfast.core.errors import HoldfastError
 from holdfast.region.keeper_seal import QUEUE_BYTES_MAX
 from holdfast.sim.loop import Process
 from holdfast.sim.plan import DESTROYS, Fault
+from holdfast.sim.server import Connection
 from holdfast.sim.site import Site
 
 if TYPE_CHECKING:
@@ -202,6 +204,23 @@ class Hand:
         del fault
         rows = [msgspec.msgpack.encode(p) for p in POISON]
         self._append(site, [b"\x96" + b"".join(rows), b"\xc1 no msgpack", b"\x90"])
+
+    def _trespass(self, site: Site, fault: Fault) -> bool:
+        """A region of another jurisdiction asks for personal chains."""
+        laws = self.world.ledger.jurisdictions
+        if laws[fault.where] == laws[fault.other]:
+            return False
+
+        async def ask() -> None:
+            log = LogClient(Connection(site.server, fault.other, fault.other), fault.other)  # type: ignore[arg-type]
+            try:
+                await log.heads(Class.PERSONAL)
+            except HoldfastError:
+                return
+            self.world.breach(f"{fault.where} told {fault.other} of its personal chains")
+
+        self.world.loop.spawn(Process("trespasser"), ask())
+        return True
 
     def _overload(self, site: Site, fault: Fault) -> None:
         """More than the keeper may hold, at once, while its log server stalls."""

@@ -18,7 +18,7 @@ from random import Random
 
 from holdfast.sim.disk import flipped
 
-FILE_ROWS = 24
+FILE_ROWS = 8
 WINDOW_S = 120.0  # of duplicate detection
 WRONG_LAST, WRONG_LAST_ID, NOT_FOUND, EXISTS, NO_SPACE = 10071, 10070, 10059, 10058, 10047
 

@@ -82,6 +82,9 @@ class NodeState(State):
     def now_s(self) -> float:  # type: ignore[override]
         return self.site.loop.time()
 
+    def token_hex(self, size: int) -> str:  # type: ignore[override]
+        return self.site.chance.randbytes(size).hex()
+
 
 class Door(NodeDoor):
     """The real door for entries; who someone is, is taken on their word here."""

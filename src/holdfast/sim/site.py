@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 EPOCH_US = 1_790_000_000_000_000  # virtual second 0 on the wall, autumn 2026
 AGAIN_S = 0.4  # the supervisor's pause before it starts something again
 CONNECT_S = 0.2
+TOLD = ("damage", "mended", "salvaged", "lost", "epoch", "equivocation")  # incidents that a keeper publishes
 
 
 class SimHome(Home):
@@ -172,6 +173,9 @@ class Site:
 
     def _said(self, level: str, text: str) -> None:
         if level == "warning":
+            what = text.split(":", 1)[0]
+            if what in TOLD:
+                self.trace.count(f"told: {what}")
             self.trace.tell(self.region, text)
 
     # -- what befalls it ---------------------------------------------------------------------------------------------
