@@ -12,7 +12,7 @@ import pytest
 from holdfast.adapters.aio.calls import Calls
 from holdfast.client import Place, Told
 from holdfast.core.feed.ladder import Rung
-from holdfast.drills import all_drills, drill_journal, faults_clock, report, report_plot, verdict
+from holdfast.drills import all_drills, drill_journal, drill_machine, faults_clock, report, report_plot, verdict
 from holdfast.drills.drill_journal import Journal
 from holdfast.drills.drill_run import could_not
 from holdfast.drills.drill_stage import Span
@@ -243,3 +243,24 @@ for line in sys.stdin:
             bent, between = map(float, p.stdout.readline().split())
             assert bent == pytest.approx(ahead_s, abs=1.0) and abs(between) < 1.0
         p.stdin.close()
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs /proc")
+def test_what_a_drill_burns_itself_is_not_put_down_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [(1000, 4000)]
+    burnt = [{(1, "a"): 50}]
+    monkeypatch.setattr(drill_machine, "_machine", lambda: clock[0])
+    monkeypatch.setattr(drill_machine, "_ours", lambda: burnt[0])
+    machine = drill_machine.Machine()
+    clock[0], burnt[0] = (1300, 4400), {(1, "a"): 150, (2, "b"): 100}  # of 400 ticks 300 were busy, 200 of them ours
+    assert machine.others_share() == 0.25
+    monkeypatch.undo()
+    real = drill_machine.Machine()
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        pid = child.pid
+        until(lambda: any(p == pid and ticks > 20 for (p, _), ticks in drill_machine._ours().items()))
+        assert -1.0 <= real.others_share() <= 1.0
+    finally:
+        child.kill()
+        child.wait()

@@ -64,6 +64,8 @@ def drill(
         for verdict in outcome.each:
             if not verdict.passed:
                 words.out.print(f"{verdict.name}: {all_drills.told(verdict)}", markup=False)
+        if said := all_drills.others(outcome):
+            words.out.print(said, markup=False)
         words.out.print("every promise was kept" if outcome.passed else "a promise was BROKEN")
     if not outcome.passed:
         sys.exit(EXIT_FAILED)
@@ -92,6 +94,45 @@ def flip(*, seconds: float = 10.0, json: Json = False) -> None:
     from holdfast.drills.flip import run
 
     _drilled(run(seconds, _say), json)
+
+
+@group.command(name="power-cut")
+def power_cut(*, mode: Literal["fsynced", "eager", "strict", "all"] = "fsynced", seconds: float = 8.0,
+              clients: int = 12, seed: int = 1, json: Json = False) -> None:  # fmt: skip
+    """All regions lose power at once, twice, and what was never fsynced is gone: is anything acknowledged missing?
+
+    Parameters
+    ----------
+    mode
+        what a name needs to survive: `fsynced` its directory's fsync or its file's, `strict` its directory's,
+        `eager` nothing (a rename overtakes its bytes). `strict` is reported, not judged.
+    seconds
+        of load before each cut.
+    seed
+        of the torn writes of the second cut.
+    """
+    from holdfast.drills.power import run
+
+    modes = ["fsynced", "eager", "strict"] if mode == "all" else [mode]
+    _drilled(run(modes, clients, seconds, seed, _say), json)
+
+
+@group.command(name="january-2026")
+def january(*, seed: int = 1, json: Json = False) -> None:
+    """The outage of 25 January 2026 in minutes, on a good baseline and on Holdfast: a row per symptom, and the price."""
+    from holdfast.drills.january import run
+
+    result = run(seed, _say)
+    if json:
+        words.as_json(result)
+    else:
+        heads = ["", "baseline", "Holdfast", "promise", "kept"]
+        table = [[s.name, s.baseline, s.holdfast, s.promise, ("yes" if s.holdfast_ok else "NO") if s.promise else ""]
+                 for s in [*result["symptoms"], *result["price"]]]  # fmt: skip
+        words.table("25 January 2026, replayed", heads, table)
+        words.out.print("every promise was kept" if result["passed"] else "a promise was BROKEN")
+    if not result["passed"]:
+        sys.exit(EXIT_FAILED)
 
 
 def _drilled(result: dict[str, object], json: bool) -> None:

@@ -21,6 +21,7 @@ from holdfast.drills.drill_table import DRILLS, named
 from holdfast.drills.verdict import Verdict
 from holdfast.drills.watch import Books
 
+OTHERS_MAX = 0.1  # above it, times are not the platform's alone
 COLUMNS = {  # what a table shows of a drill's figures
     "detected s": "detected_s", "failed slates": "failed_slates", "next read s": "next_read_s_max",
     "next write s": "next_write_s_max", "lost": "lost", "repeats": "repeats", "lag s": "lag_s_max",
@@ -75,10 +76,14 @@ async def _run(
     done: list[Verdict] = []
     while len(done) < len(drills):
         first = drills[len(done)]
+        if first.own is not None:
+            done.append(await first.own(seed, say))
+            say(f"drill {first.name}: {told(done[-1])}")
+            continue
         try:
             async with _stage(first, seed, attach, say) as stage:
                 for drill in drills[len(done) :]:
-                    if drill.disk != first.disk:
+                    if drill.disk != first.disk or drill.own is not None:
                         break
                     verdict, books = await drill_run.run(stage, drill, load)
                     done.append(verdict)
@@ -124,6 +129,14 @@ def summary(verdicts: Sequence[Verdict]) -> Outcome:
         repeats=sum(f.repeats for f in figures), passed=not failed and any(v.ran for v in verdicts),
         each=list(verdicts),
     )  # fmt: skip
+
+
+def others(outcome: Outcome) -> str:
+    """Say it where other programs used much of the machine; "" where they did not."""
+    most = max((v.figures.others_cpu for v in outcome.each if v.figures), default=0.0)
+    if most <= OTHERS_MAX:
+        return ""
+    return f"Other programs used up to {most:.0%} of this machine meanwhile: the times are partly theirs."
 
 
 def rows(outcome: Outcome) -> tuple[list[str], list[list[str]]]:

@@ -5,13 +5,14 @@ A drill aborts when it does more harm than it may: the bound is stated in its ro
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.feed.ladder import Rung
-from holdfast.drills.drill_stage import Span, Stage
+from holdfast.drills.drill_machine import Machine
+from holdfast.drills.drill_stage import Say, Span, Stage
 from holdfast.drills.verdict import Bound, Event, Verdict, failed, judge, measure, standing
 from holdfast.drills.watch import Books, Watch
 
@@ -40,6 +41,7 @@ class Drill:
     bounds: tuple[Bound, ...] = ()
     failed_max: int = FAILED_MAX
     disk: bool = False  # the struck region lives on a disk that can be told to fail
+    own: Callable[[int, Say], Awaitable[Verdict]] | None = None  # a drill on a platform that only it can build
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ async def _under(stage: Stage, drill: Drill, watch: Watch, verdict: Verdict) -> 
     """The fault, what follows it, and the figures."""
     names = [r.name for r in stage.top.regions]
     stood = standing(watch.books, time.monotonic(), names)
+    machine = Machine()
     async with drill.fault(stage):
         end_s = time.monotonic() + drill.hold_s
         while time.monotonic() < end_s and not verdict.aborted:
@@ -105,11 +108,13 @@ async def _under(stage: Stage, drill: Drill, watch: Watch, verdict: Verdict) -> 
                 verdict.aborted = f"more than {drill.failed_max} slates failed"
                 stage.note(f"aborted: {verdict.aborted}", "coral")
     fault = watch.books.fault = Span(drill.what, stage.spans[0].begun_s, time.monotonic())
+    others = machine.others_share()
     top_s = await _stands(watch, stood, fault.ended_s)
     await watch.rest()
     lost, converged_s = await _settled(watch, fault.ended_s)
     figures = verdict.figures = measure(watch.books, fault, drill.struck, LEAD_S, must_leave=drill.must_leave)
-    figures.top_rung_s, figures.converged_s, figures.lost = top_s, converged_s, lost
+    figures.top_rung_s, figures.converged_s, figures.lost = round(top_s, 3), round(converged_s, 3), lost
+    figures.others_cpu = others
     figures.lost_safe = await watch.missing(safe=True) if lost else 0
     if top_s < 0:
         verdict.broken.append(f"not every region stood as high as before within {RESTORE_S:.0f} s")

@@ -53,6 +53,7 @@ class Figures(msgspec.Struct, kw_only=True):
     safe: int
     lost: int  # acknowledged, and held by no permitted region at the end
     lost_safe: int
+    others_cpu: float  # share of the machine that other programs used while the fault lasted; −1: cannot be told
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -151,7 +152,7 @@ def measure(books: Books, fault: Span, region: str, before_s: float, *, must_lea
         returns_max=max(sum(to == region and t0 < at < t1 for at, to in r.moved) for r in there),
         lag_s_max=max((x.lag_s for x in books.looks if x.at_s >= t0), default=0.0),
         safe_wait_s_max=quantile([took for r in records for at, took in r.safe_s if at >= t0 - before_s], 1.0),
-        top_rung_s=-1.0, converged_s=-1.0, lost=0, lost_safe=0,
+        top_rung_s=-1.0, converged_s=-1.0, lost=0, lost_safe=0, others_cpu=-1.0,
         rungs={rung: round(n / len(during), 4) for rung, n in sorted(Counter(s.rung for s in during).items())},
         acknowledged=sum(len(r.acknowledged) for r in records), safe=sum(len(r.safe) for r in records),
     )  # fmt: skip
