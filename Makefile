@@ -37,13 +37,14 @@ test: check ## everything that must hold, in under 15 minutes on two cores
 	@$(MAKE) --no-print-directory -j 2 test-decides test-acts
 
 test-decides: ## what only computes: core, model, simulation, evaluation
-	$(BIN)/python -m pytest -m "not slow" $(DECIDES)
+	$(BIN)/python -m pytest --timeout 900 -m "not slow" $(DECIDES)
 
 test-acts: ## what starts processes, and mostly waits for them
-	$(BIN)/python -m pytest -m "not slow" tests $(DECIDES:%=--ignore=%)
+	$(BIN)/python -m pytest --timeout 900 -m "not slow" tests $(DECIDES:%=--ignore=%)
 
-check-slow: setup ## the long sweeps
+check-slow: setup ## the long sweeps, and new examples for the properties
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest --timeout 1800 --hypothesis-profile explore tests/core tests/model
 
 bench: setup ## the figures of the docs
 	$(BIN)/holdfast bench ingest --json

@@ -192,4 +192,4 @@ class Doorway(RuleBasedStateMachine):
 
 
 TestDoorway = Doorway.TestCase
-TestDoorway.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestDoorway.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
