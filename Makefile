@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WEB := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
-DECIDES := $(wildcard tests/core tests/model tests/sim tests/eval)
+DECIDES := tests/core tests/model tests/eval $(filter-out %/test_contract_streams.py, $(wildcard tests/sim/test_*.py)) # no process, no port
 
 .PHONY: run setup test test-decides test-acts check check-slow bench docs wheel clean
 
