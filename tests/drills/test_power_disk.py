@@ -56,6 +56,40 @@ def test_exactly_what_was_fsynced_is_there(tmp_path: Path) -> None:
             assert set(disk.inodes[ROOT].entries) == set(now)
 
 
+@pytest.mark.parametrize("names", ["strict", "fsynced", "eager"])
+def test_names_come_and_go_in_any_order(tmp_path: Path, names: str) -> None:
+    """Random changes of one folder. In strict mode the oracle is what was listed at its last fsync."""
+    for seed in range(20):
+        dice = random.Random(seed)
+        disk = Disk(tmp_path / str(seed), names)
+        kept: dict[str, int] = {}
+        for _ in range(200):
+            entries = disk.inodes[ROOT].entries
+            name, other = f"f{dice.randrange(4)}", f"f{dice.randrange(4)}"
+            act = dice.choice(["make", "make", "rename", "rename", "unlink", "sync", "folder", "cut"])
+            if act == "make" and name not in entries:
+                written(disk, name, name.encode(), sync=dice.random() < 0.5)
+            elif act == "rename" and name in entries:
+                disk.rename((ROOT, name), (ROOT, other))
+            elif act == "unlink" and name in entries:
+                disk.unlink(ROOT, name)
+            elif act == "sync" and name in entries:
+                disk.sync(entries[name])
+            elif act == "folder":
+                disk.sync(ROOT)
+                kept = dict(entries)
+            elif act == "cut" and dice.random() < 0.3:
+                before = dict(entries)
+                disk.cut()
+                after = disk.inodes[ROOT].entries
+                assert after == (before if names == "eager" else kept if names == "strict" else after), f"seed {seed}"
+                kept = dict(after)
+            for held in (disk.inodes[ROOT].entries, disk.inodes[ROOT].kept):
+                assert set(held.values()) <= set(disk.inodes), f"seed {seed}: a name of nothing"
+            for ino in disk.inodes[ROOT].entries.values():
+                assert disk.read(ino, 0, 9) in (b"", *(f"f{k}".encode() for k in range(4)))
+
+
 def written(disk: Disk, name: str, data: bytes, *, folder: int = ROOT, sync: bool = True) -> int:
     ino = disk.make(folder, name, FILE).ino
     disk.write(ino, 0, data)

@@ -117,9 +117,18 @@ def power_cut(*, mode: Literal["fsynced", "eager", "strict", "all"] = "fsynced",
     _drilled(run(modes, clients, seconds, seed, _say), json)
 
 
+@group.command(name="spike")
+def spike(*, seconds: float = 20.0, json: Json = False) -> None:
+    """Ten times the usual low-priority traffic, then four times what a region can bear: do people notice?"""
+    from holdfast.drills.spike import run
+
+    result = run(seconds, _say)
+    _drilled(result if json else {"spike": result, "passed": result["passed"]}, json)
+
+
 @group.command(name="january-2026")
 def january(*, seed: int = 1, json: Json = False) -> None:
-    """The outage of 25 January 2026 in minutes, on a good baseline and on Holdfast: a row per symptom, and the price."""
+    """The outage of 25 January 2026 in minutes, on a good baseline and on Holdfast: symptoms, and the price."""
     from holdfast.drills.january import run
 
     result = run(seed, _say)

@@ -77,8 +77,10 @@ async def _run(
     while len(done) < len(drills):
         first = drills[len(done)]
         if first.own is not None:
-            done.append(await first.own(seed, say))
+            verdict = first.own(seed, say) if not attach else _alone(first, seed)
+            done.append(await verdict)
             say(f"drill {first.name}: {told(done[-1])}")
+            _write(pages, drills, first, done[-1], Books())
             continue
         try:
             async with _stage(first, seed, attach, say) as stage:
@@ -88,8 +90,7 @@ async def _run(
                     verdict, books = await drill_run.run(stage, drill, load)
                     done.append(verdict)
                     say(f"drill {drill.name}: {told(verdict)}")
-                    if pages is not None:
-                        _write(pages / f"{drill.name}.html" if len(drills) > 1 else pages, drill, verdict, books)
+                    _write(pages, drills, drill, verdict, books)
                     if verdict.ran and not verdict.passed and attach is None:
                         break
         except Refused as e:  # no such platform can be had here
@@ -100,7 +101,14 @@ async def _run(
     return done
 
 
-def _write(file: Path, drill: Drill, verdict: Verdict, books: Books) -> None:
+async def _alone(drill: Drill, seed: int) -> Verdict:
+    return drill_run.could_not(drill, seed, "it needs a platform of its own; leave out --attach")
+
+
+def _write(pages: Path | None, drills: Sequence[Drill], drill: Drill, verdict: Verdict, books: Books) -> None:
+    if pages is None:
+        return
+    file = pages / f"{drill.name}.html" if len(drills) > 1 else pages
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(report.page(drill, verdict, books))
 

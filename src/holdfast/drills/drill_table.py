@@ -4,8 +4,10 @@ On every row stand the promises of `verdict.ALWAYS` too: nothing acknowledged is
 may use a region that lives, nothing repeats.
 """
 
+from contextlib import nullcontext
+
+from holdfast.drills import drill_spike, faults_data, faults_disk, power
 from holdfast.drills import faults as f
-from holdfast.drills import faults_data, faults_disk
 from holdfast.drills.drill_run import Drill
 from holdfast.drills.verdict import Bound
 from holdfast.region.roles import NAMES
@@ -133,6 +135,11 @@ DRILLS: tuple[Drill, ...] = (
           lambda s: faults_disk.disk_is(s, EAST, "full"), disk=True, bounds=(*READS, *WRITES)),
     Drill("read-only", "the disk of us-east has become read-only", "The same.",
           lambda s: faults_disk.disk_is(s, EAST, "read-only"), disk=True, bounds=(*READS, *WRITES)),
+    # -- on platforms that only they can build
+    Drill("power-cut", "all regions lose power at once; what was never fsynced is gone", power.HYPOTHESIS,
+          lambda s: nullcontext(), own=power.verdict),
+    Drill("spike", "ten times the usual low-priority traffic, then four times what a region can bear",
+          drill_spike.HYPOTHESIS, lambda s: nullcontext(), own=drill_spike.verdict),
 )  # fmt: skip
 
 

@@ -233,7 +233,8 @@ class Disk:
         inode = self.inodes[ino]
         if inode.is_dir:
             for child in {*inode.entries.values(), *inode.kept.values()}:
-                self._keep_names(self.inodes[child])
+                if child in self.inodes:  # not replaced by one before it, and gone
+                    self._keep_names(self.inodes[child])
         else:
             self._keep_bytes(inode, inode.dirty, inode.size)
             inode.dirty, inode.floor = [], inode.size
@@ -278,7 +279,8 @@ class Disk:
                 self._keep_names(place)
         inode.kept_names = set(inode.names)
         for child in list(inode.kept.values()) if not inode.names else ():
-            self._keep_names(self.inodes[child])  # a directory that is gone was empty
+            if child in self.inodes:  # a directory that is gone was empty
+                self._keep_names(self.inodes[child])
         for other in (inode, *gone):
             self._forget(other)
 

@@ -269,11 +269,14 @@ class HoldfastApp:
         while True:
             here = self._here()
             sending = asyncio.create_task(self._send(here, data, said))
-            while not sending.done() and here == self._here():
-                await asyncio.wait([sending], timeout=UPLOAD_LOOK_S)
-            sending.cancel()
-            with suppress(Degraded, asyncio.CancelledError):
-                return await sending
+            try:
+                while not sending.done() and here == self._here():
+                    await asyncio.wait([sending], timeout=UPLOAD_LOOK_S)
+            finally:
+                sending.cancel()
+            with suppress(Degraded):
+                if sending.done():
+                    return sending.result()
             await asyncio.sleep(random.uniform(0, WAIT_FIRST_S * 4))
 
     async def _send(self, region: str, data: bytes, said: dict[str, str]) -> bool:
