@@ -101,6 +101,10 @@ def test_parquet_says_the_same_as_csv(tmp_path: Path) -> None:
     deeds = importing.read("parquet", tmp_path / "events.parquet").deeds
     assert [(d.viewer, d.item, d.kind, d.dwell_ms) for d in deeds] == [("anna", "song-1", "view", 9000),
                                                                      ("ben", "song-2", "like", -1)]  # fmt: skip
+    fine = arrow.array([1_700_000_000_000_000_001], arrow.timestamp("ns"))
+    parquet.write_table(arrow.table({"viewer": ["a"], "item": ["b"], "time": fine}), tmp_path / "fine.parquet")
+    with pytest.raises(Refused, match=r"fine\.parquet cannot be read"):
+        importing.read("parquet", tmp_path / "fine.parquet")
     parquet.write_table(arrow.table({"viewer": ["a"], "item": ["b"]}), tmp_path / "short.parquet")
     with pytest.raises(Refused, match="no column `time`"):
         importing.read("parquet", tmp_path / "short.parquet")
@@ -287,3 +291,13 @@ def test_the_command_line_says_what_is_wrong_and_what_would_come(tmp_path: Path)
     (tmp_path / "items.csv").write_text("item\nsong-1\n")
     plain = holdfast("csv", str(tmp_path), "--dry-run")
     assert plain.returncode == 0 and "notes" not in plain.stdout
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"items": 3}', '{"begun_us": "yesterday"}', '{"begun_us": 1, "verdicts": 5}']
+)
+def test_a_note_that_is_none_is_refused_and_not_half_believed(tmp_path: Path, text: str) -> None:
+    note = tmp_path / "note.json"
+    note.write_text(text)
+    with pytest.raises(Refused, match="does not read"):
+        importing._resume(note)

@@ -8,7 +8,7 @@ import pytest
 from town import Town
 
 from holdfast.core.allowance import HOUR_US, SHOWINGS_MAX, Allowance
-from holdfast.core.entries import Follow, Like, Skip, View
+from holdfast.core.entries import Follow, Like, Skip, SlateServed, View
 from holdfast.core.feed.ladder import Rung
 from holdfast.model import examples, signals
 from holdfast.model.examples import HEAD, JUDGED_US, LATE_US, SETTLE_US, Stay
@@ -170,6 +170,17 @@ def test_a_scripts_clicks_stop_counting(town: Town) -> None:
     pass_time(town, LATE_US + 1)
     served(town, "other")
     assert not list(town.examples.emptied()) and len(town.examples.judged) == judged
+
+
+@pytest.mark.parametrize("feed", ["", "following", "topic", "plain"])
+def test_a_slate_that_the_viewer_filled_teaches_nothing(town: Town, monkeypatch: pytest.MonkeyPatch, feed: str) -> None:
+    take = town.take
+    monkeypatch.setattr(
+        town, "take", lambda e: take(msgspec.structs.replace(e, feed=feed) if isinstance(e, SlateServed) else e)
+    )
+    view(town, served(town), 0)
+    pass_time(town)
+    assert len(list(town.examples.emptied())) == (feed == "")
 
 
 def test_nobody_watches_more_than_an_hour_in_an_hour() -> None:

@@ -10,13 +10,14 @@ after each, and what a region remembers of a viewer's numbers (`core.merge.Inter
 
 import asyncio
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from holdfast.client import Calls, Team, discover
 from holdfast.core.errors import Degraded, Refused
@@ -182,14 +183,14 @@ def note_for(kind: str, path: Path, url: str, key: str) -> Path:
 
 def _resume(path: Path) -> Note:
     try:
-        return Note(**json.loads(path.read_bytes()))
+        return msgspec.json.decode(path.read_bytes(), type=Note)
     except FileNotFoundError:
         return Note(time.time_ns() // 1000)
-    except (OSError, ValueError, TypeError) as e:
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as e:
         raise Refused(f"{path} does not read: {e}", field="note", hint="delete it to begin anew") from e
 
 
 def _keep(path: Path, state: Note) -> None:
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(state)))
+    part.write_bytes(msgspec.json.encode(state))
     part.replace(path)

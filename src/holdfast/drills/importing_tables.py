@@ -84,8 +84,8 @@ def _parquet(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
                 yield line, {name: _text(value) for name, value in row.items()}
     except FileNotFoundError as e:
         raise Refused(f"{path} is not there", field="path") from e
-    except (arrow.ArrowException, OSError) as e:
-        raise Refused(f"{path.name} cannot be read: {e}", field="path", hint="is it parquet?") from e
+    except (arrow.ArrowException, OSError, ValueError) as e:  # ValueError: times finer than a microsecond
+        raise Refused(f"{path.name} cannot be read: {e}", field="path", hint="is it parquet, with times in µs?") from e
 
 
 def _text(value: Any) -> str:

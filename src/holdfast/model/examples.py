@@ -181,7 +181,9 @@ class Examples:
             return
         rows = np.array([c.items.of.get(item, -1) for item in entry.items], np.int64)
         fixed = signals.unpack(entry.signals, rows.size)
-        if fixed is None or not rows.size or (rows < 0).any() or entry.feed == "plain":  # nothing personal in it
+        if fixed is None or not rows.size or (rows < 0).any():
+            return
+        if entry.feed:  # plain: nothing personal in it; the others: the viewer chose what it holds (decision 0007)
             return
         if entry.rung not in RUNG_SHARE:
             return

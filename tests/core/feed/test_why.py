@@ -50,7 +50,20 @@ def test_each_feed_says_its_own_reason():
     plain = {w.sentence for w in ask(stage, feed="plain").values()}
     assert plain == {"People here like it now; nothing about you was used to choose it."}
     topic = {w.sentence for w in ask(stage, feed="topic", topic="theme-1").values()}
-    assert topic == {"It is about theme-1, and people here like it now."}
+    assert topic == {"It is about theme-1, and it is new here."}
+
+
+def test_what_spoke_most_is_said_and_nothing_else():
+    """Nobody has watched anything here, so nobody likes it now."""
+    stage = Stage(60)
+    assert {w.sentence for w in ask(stage).values()} == {"It is new here."}
+    assert {w.sentence for w in ask(stage, rung=Rung.REGIONAL).values()} == {"Nothing yet speaks for one more than for another."}
+    for k in range(12):
+        stage.view(f"app:fan-{k}", "clip-7")
+    said = ask(stage)
+    assert said["clip-7"].sentence in ("People here like it now.", "Its first viewers liked it.")
+    assert {w.sentence for item, w in said.items() if item != "clip-7"} == {"It is new here."}
+    assert ask(stage, rung=Rung.REGIONAL)["clip-7"].sentence == "People here like it now."
 
 
 def test_what_was_asked_for_is_named():

@@ -49,6 +49,13 @@ _HOW_WORDS = {
     "debut": "New here: it is owed its first viewers.",
     "drawn": "Drawn by chance, to learn what else you may like.",
 }
+_ELSE = {  # the part that says most, if a person can read it by itself; "": none speaks for it
+    "fresh": "it is new here",
+    "first": "its first viewers liked it",
+    "followed": "you follow its creator",
+    "heat": "people here like it now",
+    "": "nothing yet speaks for one more than for another",
+}
 _NOTHING = (-1, 0.0)
 _NO_TASTE = np.zeros(0, np.float32)
 CHANCES = frozenset({"long", "like", "share", "follow", "comment", "skip", "hide"})
@@ -105,7 +112,7 @@ def whys(chosen: Sequence[Chosen], result: Result, world: World, predict: Predic
     parts = np.array([c.parts or (0.0,) * len(names) for c in chosen], np.float64).reshape(len(chosen), len(names))
     said = parts * weights
     most: list[int] = said.argmax(1).tolist()
-    strongest = [names[m] if row[m] > 0 else "heat" for m, row in zip(most, said.tolist(), strict=True)]
+    strongest = [names[m] if row[m] > 0 else "" for m, row in zip(most, said.tolist(), strict=True)]
     sentences = [_fixed(c, result) for c in chosen]
     asked = [
         i for i, (sentence, part) in enumerate(zip(sentences, strongest, strict=True))
@@ -158,8 +165,10 @@ def _sentence(
         return _because(result.viewer.history, near[0], strongest == "next", c)
     if strongest in CHANCES:
         return f"The model expects that {_PART_WORDS[strongest]}."
-    topic = result.viewer.asked.kind.name == "topic"
-    return f"{f'It is about {result.viewer.query.ask.topic}, and people' if topic else 'People'} here like it now."
+    reason = _ELSE.get(strongest, _ELSE[""])
+    if result.viewer.asked.kind.name == "topic":
+        return f"It is about {result.viewer.query.ask.topic}, and {reason}."
+    return f"{reason[0].upper()}{reason[1:]}."
 
 
 def _wanted(row: int, result: Result, c: Catalogue) -> str:
