@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 WEB := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' 2>/dev/null)
 
-DECIDES := tests/core tests/model tests/eval $(filter-out %/test_contract_streams.py, $(wildcard tests/sim/test_*.py)) # no process, no port
+# what starts no process and opens no port
+DECIDES := tests/core tests/model tests/eval $(wildcard tests/drills/test_guard.py tests/drills/test_debuts.py) \
+  $(filter-out %/test_contract_streams.py, $(wildcard tests/sim/test_*.py))
 
 .PHONY: run setup test test-decides test-acts check check-slow bench docs wheel clean
 
