@@ -57,7 +57,8 @@ def test_what_spoke_most_is_said_and_nothing_else():
     """Nobody has watched anything here, so nobody likes it now."""
     stage = Stage(60)
     assert {w.sentence for w in ask(stage).values()} == {"It is new here."}
-    assert {w.sentence for w in ask(stage, rung=Rung.REGIONAL).values()} == {"Nothing yet speaks for one more than for another."}
+    cold = {w.sentence for w in ask(stage, rung=Rung.REGIONAL).values()}
+    assert cold == {"Nothing yet speaks for one more than for another."}
     for k in range(12):
         stage.view(f"app:fan-{k}", "clip-7")
     said = ask(stage)
