@@ -35,14 +35,15 @@ class PieceFiles:
     async def load(self, cls: Class, piece: Piece) -> bytes:
         """Read a piece and check it. Raises Broken if it is absent or not what its name says."""
         if self._last[0] != piece.sha:
-            self._last = (piece.sha, await asyncio.to_thread(self._read, cls, piece.sha))
+            self._last = (piece.sha, await asyncio.to_thread(self.checked, cls, piece.sha))
         return self._last[1]
 
     def forget(self) -> None:
         """Read from disk next time."""
         self._last = ("", b"")
 
-    def _read(self, cls: Class, sha: str) -> bytes:
+    def checked(self, cls: Class, sha: str) -> bytes:
+        """Read a blob and check it. Raises Broken if it is absent or not what its name says."""
         try:
             data = self._disk.read(self.path(cls, sha))
         except OSError as e:

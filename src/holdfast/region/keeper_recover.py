@@ -7,6 +7,7 @@ signatures checked. What is not good becomes a hole (`missing`), to be carried i
 emptied into pieces and begun anew behind its end.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from holdfast.core.log import ranges
 from holdfast.core.log.continuity import START, Key, Link, check_next
 from holdfast.core.log.segments import unpack
 from holdfast.region.keeper_held import HeldEpoch, HeldRecord
+from holdfast.region.keeper_pieces import found_pieces
 from holdfast.region.keeper_store import Copy, Store
 
 READ_ROWS = 2048  # blocks looked at between two pauses
@@ -56,8 +58,10 @@ async def recover(store: Store, record: HeldRecord | None, verifiers: dict[str, 
     Raises Degraded if the log server goes away meanwhile.
     """
     extents = await store.streams.names()
-    report = Report(clean=record is not None and record.clean)
-    recorded = {Key(c, e): h for c, es in (record.chains if record else {}).items() for e, h in es.items()}
+    if record is None:  # never written, or both generations are damaged: the pieces are still there
+        record = await asyncio.to_thread(found_pieces, store.files)
+    report = Report(clean=record.clean)
+    recorded = {Key(c, e): h for c, es in record.chains.items() for e, h in es.items()}
     for key, held in recorded.items():  # all of it first: whatever is saved on the way must not forget the rest
         copy = store.place(key)
         copy.opened, copy.end, copy.pieces = held.opened, Link(held.n, held.digest), list(held.pieces)
