@@ -259,8 +259,8 @@ def bench_debuts(*, worlds: int = 1, json: Json = False) -> None:
 
 @bench.command(name="guard")
 def bench_guard(
-    *, viewers: int = 120, panel: int = 160, warm: float = 3600.0, part: Literal["all", "outage", "farm"] = "all",
-    seed: int = 0, json: Json = False,
+    *, viewers: int = 120, panel: int = 160, warm: float = 3600.0,
+    part: Literal["all", "outage", "farm", "clicks"] = "all", seed: int = 0, json: Json = False,
 ) -> None:  # fmt: skip
     """What an hour on REGIONAL and an hour of bought clicks do to the network; what the gate says of bad ones.
 
@@ -273,7 +273,7 @@ def bench_guard(
     warm
         seconds of virtual time before the first hour is looked at.
     part
-        only the hours of the outage, or only the farm's and the bad networks.
+        only the hours of the outage; only the farm's and the bad networks; or the farm's where no network learns.
     """
     from holdfast.cli import figures
 

@@ -9,6 +9,7 @@ long, so there is no noise of draws in it; intervals are 95 %, paired, over view
     ordinary   an hour on FULL: how much any hour moves the figures
     outage     an hour on REGIONAL: FULL's figures must stay within MARGIN of themselves, either way
     farm       an hour with bought clicks: one account in FARM_SHARE of the audience works for one creator
+    clicks     the same, where no network learns: LINEAR and below, in a minute of a core
     bad        NaN weights, shuffled labels, popularity alone, and what the opposite of every view teaches: to the gate;
                then the last one past the gate, to see a canary taken back
 
@@ -53,6 +54,7 @@ CLAIMED_MS = 3_600_000
 CANARY_S = 1200
 MARGIN = 0.02
 RESAMPLES = 2000
+FARMED = (Rung.FULL, Rung.LINEAR, Rung.REGIONAL)  # rungs on which the panel is asked what a farm gained
 
 Say = Callable[[str], None]
 Figures = dict[str, tuple[float, float, float]]  # viewer -> chance of a long view, share of the farm's, of the twins'
@@ -190,16 +192,19 @@ def run(viewers: int, panel: int, warm_s: float, part: str, seed: int, say: Say)
     begun = time.process_time()
     hour = Guarded(seed, viewers, panel=panel)
     school = hour.school
-    hour.at(BEGIN_US, "study")
+    if part != "clicks":
+        hour.at(BEGIN_US, "study")
     while (left_s := warm_s - (school.now_us - BEGIN_US) / S_US) > 0:
         hour.passes(min(left_s, WARM_SAY_S))
         say(f"warm: {_state(school)}")
     hour.away_us = school.now_us
     figures: dict[str, Any] = {}
-    if part != "farm":
+    if part in ("all", "outage"):
         figures |= {"ordinary": hour_of(hour, Rung.FULL, say), "outage": hour_of(hour, Rung.REGIONAL, say)}
-    if part != "outage":
-        figures |= {"farm": farm(hour, say), "bad": bad_candidates(hour, say)}
+    if part in ("all", "farm"):
+        figures |= {"farm": farm(hour, FARMED, say), "bad": bad_candidates(hour, say)}
+    if part == "clicks":
+        figures["farm"] = farm(hour, FARMED[1:], say)
     return {
         **figures,
         "audience": viewers, "panel": len(hour.panel),
@@ -231,16 +236,19 @@ def hour_of(hour: Guarded, rung: Rung, say: Say) -> dict[str, Any]:
     return found
 
 
-def farm(hour: Guarded, say: Say) -> dict[str, Any]:
-    """An hour with bought clicks, and what the others and the panel see of it."""
-    school = hour.school
-    was = hour.ask_panel(school.standing())
+def farm(hour: Guarded, rungs: tuple[Rung, ...], say: Say) -> dict[str, Any]:
+    """An hour with bought clicks, and what the others and the panel see of it, on each of these rungs."""
+    school, top = hour.school, rungs[0]
+
+    def standing() -> Model | None:
+        return school.standing() if top is Rung.FULL else None
+
+    was = hour.ask_panel(standing(), top)
     refused = school.examples.allowance.refused, school.lessons.allowance.refused
     hour.hire()
     hour.passes(HOUR_S)
-    new = school.standing()
-    now = hour.ask_panel(new)
-    shown = {r.name: _shares(hour.ask_panel(new, r)) for r in (Rung.LINEAR, Rung.REGIONAL)}
+    new = standing()
+    now = {rung: hour.ask_panel(new, rung) for rung in rungs}
     counts = [(c["farm"], c["twin"], sum(c.values())) for c in hour.met.values()]
     taught = [school.examples.allowance.used.get(name, (0, 0))[0] for name in hour.crude]
     found = {
@@ -250,8 +258,8 @@ def farm(hour: Guarded, say: Say) -> dict[str, Any]:
         "refused": {"network": school.examples.allowance.refused - refused[0],
                     "linear": school.lessons.allowance.refused - refused[1]},
         "audience": _ratio(np.array(counts, np.float64)),
-        "panel": {"FULL": _shares(now), **shown},
-        "panel_long": change(_long(was), _long(now)),
+        "panel": {rung.name: _shares(asked) for rung, asked in now.items()},
+        "panel_long": change(_long(was), _long(now[top])),
     }  # fmt: skip
     say(f"an hour with a farm: {found}; {_state(school)}")
     return found
