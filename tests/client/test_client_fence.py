@@ -25,6 +25,7 @@ class Stub:
         self.heard: list[tuple[str, Any]] = []
         self.taken: list[dict[str, Any]] = []
         self.items: list[dict[str, Any]] = []
+        self.ahead_us = 0  # how wrong its clock is
 
     async def answer(self, request: web.Request) -> web.Response:
         raw = await request.read()
@@ -34,7 +35,7 @@ class Stub:
         return web.Response(body=msgspec.json.encode(told), status=status, content_type="application/json")
 
     def say(self, path: str, body: Any) -> tuple[int, object]:
-        now = time.time_ns() // 1000
+        now = time.time_ns() // 1000 + self.ahead_us
         if path == "/v1/devices":
             return 200, {"token": "t", "alias": "v-1", "jurisdiction": "US", "expires": 4_000_000_000}
         if path == "/v1/events":
@@ -134,7 +135,7 @@ def test_what_a_runaway_clock_stamped_is_stamped_anew_and_not_dropped() -> None:
 
     async def story(url: str) -> None:
         viewer = Client([Place("us-east", "US", url)], "US")
-        viewer._ahead_us = HOUR_US  # the device's clock is an hour ahead, and no region has told it the time
+        viewer._clock._ahead_us = HOUR_US  # the device's clock is an hour ahead, and no region has told it the time
         numbers = [viewer.view(f"v{k}", dwell_ms=10**9) for k in range(3)]
         async with viewer:
             await comes(lambda: len(region.taken) == 3)
@@ -144,6 +145,26 @@ def test_what_a_runaway_clock_stamped_is_stamped_anew_and_not_dropped() -> None:
             assert all(e["dwell_ms"] == 3_600_000 for e in region.taken[:3]), "a forgotten player counts an hour"
             stamps = [e["stamp"] for e in region.taken]
             assert stamps == sorted(set(stamps))
+
+    with_stubs(story, region)
+
+
+@pytest.mark.parametrize("jump_us", [HOUR_US, -HOUR_US])
+def test_a_region_whose_clock_jumps_and_jumps_back_loses_nobody_a_word(jump_us: int) -> None:
+    def door(entries: list[dict[str, Any]]) -> tuple[int, object] | None:
+        latest = time.time_ns() // 1000 + region.ahead_us + 1_000_000
+        late = next((k for k, e in enumerate(entries) if e["stamp"] > latest), None)
+        return None if late is None else (422, {"error": "door", "message": "later", "field": "stamp", "index": late})
+
+    region = Stub("us-east", door)
+
+    async def story(url: str) -> None:
+        async with Client([Place("us-east", "US", url)], "US") as viewer:
+            for k, ahead_us in enumerate((0, jump_us, 0)):
+                region.ahead_us = ahead_us
+                viewer.like(f"v{k}")
+                await comes(lambda k=k: len(region.taken) == k + 1)
+            assert [e["item"] for e in region.taken] == ["v0", "v1", "v2"] and viewer.outbox.refused == []
 
     with_stubs(story, region)
 

@@ -17,7 +17,7 @@ afterEach(async () => {
 
 class Region {
   constructor(name, jurisdiction, items) {
-    Object.assign(this, { name, jurisdiction, items, dark: false, log: [], taken: new Map(), blocks: 0, safeTo: 0, doors: [] })
+    Object.assign(this, { name, jurisdiction, items, dark: false, skew: 0, log: [], taken: new Map(), blocks: 0, safeTo: 0, doors: [] })
     this.server = http.createServer((q, a) => this.answer(q, a))
   }
 
@@ -64,7 +64,7 @@ class Region {
     if (this.portal) return [200, '<html>Log in to the network</html>']
     if (this.stranger) return [404, '<html>Not Found</html>']
     if (this.busy && ['/v1/feed', '/v1/events'].includes(path)) return [503, { error: 'overloaded', message: 'later', retry_after_s: 10 }]
-    const now = Date.now() * 1000
+    const now = Date.now() * 1000 + this.skew
     if (path === '/v1/region') return [200, { region: this.name, now, regions: this.all }]
     if (path === '/v1/devices') return [200, { token: `t-${this.jurisdiction}`, alias: 'v', expires: 4e9 }]
     if (path === '/v1/status') return [200, { region: this.name, now, rung: 'LINEAR', safe: {}, held: {} }]
@@ -81,6 +81,8 @@ class Region {
       return [200, { slate: 's', region: this.name, rung: open_ ? 'REGIONAL' : 'LINEAR', items, now, rewatch: false }]
     }
     if (path === '/v1/events') {
+      const early = body.entries.findIndex((e) => e.stamp > now + 1e6)
+      if (early >= 0) return [422, { error: 'door', message: 'in the future', field: 'stamp', index: early }]
       const bad = body.entries.findIndex((e) => this.doors.includes(e.item))
       if (bad >= 0) return [422, { message: `no item ${body.entries[bad].item}`, index: bad }]
       for (const e of body.entries) this.taken.set(e.outbox, e)
@@ -286,6 +288,16 @@ test('a portal or a stranger at the address of a region empties no outbox', asyn
   assert.ok(!heard.some(([what]) => what === 'refused'))
   await client.beat()
   await until(() => us_east.taken.size + us_west.taken.size >= 2, 12000)
+})
+
+test('a region whose clock jumps, and jumps back, loses nobody a word', async () => {
+  const { client, us_east } = await world()
+  for (const [k, skew] of [0, 3600e6, 0, -3600e6, 0].entries()) {
+    us_east.skew = skew
+    client.say('like', catalogue[k])
+    await until(() => us_east.taken.size === k + 1, 12000)
+  }
+  assert.equal(client.me.box.refused.length, 0)
 })
 
 test('the video that an address names is shown, if there is one', async () => {

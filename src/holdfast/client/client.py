@@ -13,6 +13,7 @@ asked for a longer public list, which is filtered and ordered here.
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from holdfast.adapters.aio.calls import Calls, RefusedEntry
 from holdfast.adapters.around import HERE, Around
 from holdfast.adapters.signing import Signer, b64, device_message
 from holdfast.client.answers import Acked, Marks
+from holdfast.client.clock import Clock
 from holdfast.client.device import Memory
 from holdfast.client.journal import Journal
 from holdfast.client.reach import Reach
@@ -34,7 +36,6 @@ from holdfast.core.feed.shapes import SLATE_MAX, FeedRequest, Slate
 from holdfast.core.health.backoff import delay_s
 from holdfast.core.health.outbox import Kept, Outbox, Watermark
 from holdfast.core.health.router import Place, Router
-from holdfast.core.hlc import AHEAD_MAX_US, Hlc
 
 FEED_DEADLINE_S = 1.5  # beyond this the device goes on by itself
 WRITE_DEADLINE_S = 5.0  # for a write with nowhere else to go: fsync on a tired disk
@@ -68,7 +69,7 @@ class Client:
         outbox: Path | None = None, calls: Calls | None = None, tell: Callable[[Told], None] = lambda told: None,
         around: Around = HERE,
     ) -> None:  # fmt: skip
-        self._now_s, self._wall_us = around.now_s, around.now_us
+        self._now_s, self._clock = around.now_s, Clock(around.now_us)
         self._chance, self._token_hex = around.chance, around.token_hex
         self.router = Router(jurisdiction, sorted(places, key=lambda p: p.name != prefer))
         self.memory = Memory()
@@ -81,11 +82,9 @@ class Client:
         seed, known = self._journal.key() if self._journal and not device else (secrets.token_bytes(32), device)
         self._device = device or Signer(seed)
         if known and not self.outbox.last:  # a known device without its outbox: numbers it cannot have used yet
-            self.outbox.last = self._wall_us()
+            self.outbox.last = self._clock.now_us()
         self.tell = tell
         self._token = ""
-        self._clock, self._ahead_us = Hlc(), 0
-        self._told_time = False  # a region's clock was read: ours counts as wrong where it differs
         self._at_once = BATCH_MAX
         self._news = asyncio.Event()
         self._heard_s = 0.0
@@ -135,7 +134,7 @@ class Client:
                 lambda p: self._ask_feed(p, ask), near + self.router.foreign(), FEED_DEADLINE_S, hedge=len(near)
             )
         except Degraded:
-            slate = self.memory.alone(ask, self._now_us())
+            slate = self.memory.alone(ask, self._clock.now_us())
             self.tell(Told("slate", "", self._now_s()))
             return slate
         self._heard_s = self._now_s()
@@ -197,7 +196,7 @@ class Client:
     def forget(self) -> int:
         """Have nothing chosen by what was done up to now. What was seen stays seen. Returns the outbox number."""
         self.memory.forget()
-        return self._say("reset", {"before": max(self._now_us(), self._clock.last)})
+        return self._say("reset", {"before": max(self._clock.now_us(), self._clock.last)})
 
     def share(self, item: str) -> int:
         self.memory.remember("share", item, 0, 0, self._now_s())
@@ -209,22 +208,12 @@ class Client:
 
     def _say(self, kind: str, fields: dict[str, object]) -> int:
         number = self.outbox.next_number()
-        stamp = self._stamp()
-        raw = msgspec.msgpack.encode({"kind": kind, "outbox": number, "stamp": stamp, **fields})
+        raw = msgspec.msgpack.encode({"kind": kind, "outbox": number, "stamp": self._clock.stamp(), **fields})
         if self._journal:
             self._journal.keep(number, raw, class_of(kind))
         self.outbox.put(number, raw, class_of(kind))
         self._news.set()
         return number
-
-    def _stamp(self) -> int:
-        """A new stamp. One that ran ahead of the regions' time is not followed: no region took what bore it."""
-        if self._told_time and self._clock.last > self._now_us() + AHEAD_MAX_US:
-            self._clock = Hlc()
-        return self._clock.tick(self._now_us())
-
-    def _now_us(self) -> int:
-        return self._wall_us() + self._ahead_us
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -245,6 +234,8 @@ class Client:
                 await self._send(near, batch)
                 attempt = 0
             except RefusedEntry as e:
+                if e.field == "stamp":
+                    await self._ask_time(e.region)
                 self._refused(batch[e.index if e.index < len(batch) else 0], e.field)
             except Degraded as e:
                 if e.retry_after_s or self.router.candidates(self._now_s())[:1] in ([], near[:1]):  # nowhere better
@@ -282,10 +273,10 @@ class Client:
             raise Degraded(f"{place.name} named no block for {len(left)} entries", retry_after_s=0.0)
 
     def _refused(self, kept: Kept, field: str) -> None:
-        """The door does not take an entry. If only our clock was ahead, all that it stamped so is stamped anew."""
+        """The door does not take an entry. If only its time was ahead, all that is stamped so is stamped anew."""
         if field == "stamp" and self._ahead(kept):
             for late in filter(self._ahead, self.outbox.kept.values()):
-                late.raw = msgspec.msgpack.encode({**msgspec.msgpack.decode(late.raw), "stamp": self._stamp()})
+                late.raw = msgspec.msgpack.encode({**msgspec.msgpack.decode(late.raw), "stamp": self._clock.stamp()})
                 if self._journal:
                     self._journal.keep(late.number, late.raw, late.cls)
             return
@@ -297,13 +288,11 @@ class Client:
 
     def _ahead(self, kept: Kept) -> bool:
         """Whether an entry is stamped too far ahead of the regions' time for any of them to have taken it."""
-        if not self._told_time or kept.acks:
-            return False
-        return msgspec.msgpack.decode(kept.raw)["stamp"] > self._now_us() + AHEAD_MAX_US
+        return not kept.acks and self._clock.ahead(msgspec.msgpack.decode(kept.raw)["stamp"])
 
     def _hear(self, region: str, safe: Watermark, held: Watermark, now_us: int) -> None:
         """Learn from any answer: the region's clock, and what may be let go."""
-        self._tell_time(now_us)
+        self._clock.learn(now_us)
         gone = self.outbox.let_go(safe, held, region, self._now_s())
         if self.outbox.forgotten(held, region, self._now_s()):
             self._news.set()
@@ -312,8 +301,12 @@ class Client:
                 self._journal.drop(gone, self.outbox)
             self.tell(Told("safe", region, self._now_s(), gone))
 
-    def _tell_time(self, now_us: int) -> None:
-        self._ahead_us, self._told_time = now_us - self._wall_us(), True
+    async def _ask_time(self, region: str) -> None:
+        """A region calls our stamps wrong: its clock may have jumped, or that of the region we had them from."""
+        place = next((p for p in self.router.permitted() if p.name == region), None)
+        with suppress(Degraded, Refused):
+            if place:
+                self._clock.learn((await self._marks(place)).now)
 
     # -- identity ------------------------------------------------------------------------------------------------
 
@@ -332,8 +325,8 @@ class Client:
     async def _new_token(self, place: Place, stale: str) -> str:
         if self._token != stale:  # someone renewed it meanwhile
             return self._token
-        self._tell_time((await self._marks(place)).now)  # the proof is dated by its clock
-        stamp_s = self._now_us() // 1_000_000
+        self._clock.learn((await self._marks(place)).now)  # the proof is dated by its clock
+        stamp_s = self._clock.now_us() // 1_000_000
         law = self.router.jurisdiction
         proof = b64(self._device.sign(device_message(law, stamp_s)))
         body = {"key": b64(self._device.public), "jurisdiction": law, "stamp_s": stamp_s, "proof": proof}

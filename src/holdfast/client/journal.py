@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.adapters.system import make_durable, write_whole
 from holdfast.core.errors import Refused
 from holdfast.core.health.outbox import Kept, Outbox
 
@@ -85,12 +86,8 @@ class Journal:
             seed = b""
         if len(seed) == KEY_BYTES:
             return seed, True
-        seed, part = secrets.token_bytes(KEY_BYTES), path.with_name(f"{path.name}.part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
-            f.write(seed)
-            f.flush()
-            os.fsync(f.fileno())
-        part.replace(path)
+        seed = secrets.token_bytes(KEY_BYTES)
+        write_whole(path, seed, 0o600)
         return seed, False
 
     def keep(self, number: int, raw: bytes, cls: str) -> None:
@@ -114,6 +111,7 @@ class Journal:
             f.flush()
             os.fsync(f.fileno())
         part.replace(self.path)
+        make_durable(self.path.parent)
         self._file.close()
         self._file = self.path.open("ab")
 

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from holdfast.adapters.aio.calls import Busy, Calls, Unreachable
+from holdfast.adapters.aio.calls import Busy, Calls, RefusedEntry, Unreachable
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.health.detector import DEAF_MAX_S
 from holdfast.core.health.router import Place, Router
@@ -139,7 +139,9 @@ class Reach:
         vantage = self.router.vantages[runner.place.name]
         try:
             answer = task.result()
-        except Refused:
+        except Refused as e:
+            if isinstance(e, RefusedEntry):
+                e.region = runner.place.name
             vantage.good(now_s - runner.at_s, now_s)
             raise
         except Unreachable:

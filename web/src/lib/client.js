@@ -281,6 +281,7 @@ export class Client {
         await this.#send(me, size)
         attempt = 0
       } catch (error) {
+        if (error.data?.field === 'stamp') await this.#askTime(error.region)
         const next = this.#judge(me, error.entries ?? [], error)
         size = next ?? size
         if (next === null) await this.#rest(Math.max(fullJitter(attempt, this.chance()), asked(error)))
@@ -323,6 +324,18 @@ export class Client {
     this.notify('refused', outbox.refuse(me.box, entries[index].outbox, error.message))
     this.#saved(me)
     return entries.length
+  }
+
+  /** A region calls our stamps wrong: its clock may have jumped, or that of the region we had them from. */
+  async #askTime(name) {
+    const region = this.links.regions.find((r) => r.name === name)
+    try {
+      const { data, sent, ms } = await this.links.call(region, '/v1/safe', { signal: AbortSignal.timeout(BEAT_DEADLINE_MS) })
+      this.clock.tightest = Infinity
+      this.clock.learn(data.now, sent, sent + ms)
+    } catch {
+      // silent now: judged by what we know
+    }
   }
 
   /** Our clock was ahead, and no region took what it stamped: stamp that anew. Returns how many. */

@@ -45,7 +45,9 @@ class Reply(msgspec.Struct):
 
 
 class RefusedEntry(Refused):
-    """A request of entries was refused because of the entry at `index`."""
+    """A request of entries was refused because of the entry at `index`. `region`: by which, once the caller knows."""
+
+    region = ""
 
     def __init__(self, message: str, *, field: str, hint: str, code: str, index: int) -> None:
         super().__init__(message, field=field, hint=hint, code=code)
