@@ -26,6 +26,8 @@ import msgspec
 
 from holdfast.adapters import telemetry
 from holdfast.adapters.home import Home
+from holdfast.adapters.signing import SECRET
+from holdfast.adapters.system import write_whole
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.tenants import PLATFORM
 
@@ -84,14 +86,7 @@ def _changed(home: Home) -> Iterator[_File]:
         fcntl.flock(folder, fcntl.LOCK_EX)
         file = _read(home)
         yield file
-        part = _path(home).with_suffix(".part")
-        fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "wb") as f:
-            f.write(msgspec.json.format(msgspec.json.encode(file), indent=1))
-            f.flush()
-            os.fsync(f.fileno())
-        part.replace(_path(home))
-        os.fsync(folder)  # a key that was revoked must not come back after a power loss
+        write_whole(_path(home), msgspec.json.format(msgspec.json.encode(file), indent=1), SECRET)
     finally:
         os.close(folder)
 

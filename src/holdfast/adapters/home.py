@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.adapters.system import write_whole
 from holdfast.core.errors import Refused
 from holdfast.core.topology import Topology, check
 
@@ -75,6 +76,4 @@ class Home:
     def save(self, top: Topology) -> None:
         """Write the resolved topology, atomically."""
         self.root.mkdir(parents=True, exist_ok=True)
-        part = self.topology_file.with_suffix(".part")
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(top), indent=2))
-        part.replace(self.topology_file)
+        write_whole(self.topology_file, msgspec.json.format(msgspec.json.encode(top), indent=2))

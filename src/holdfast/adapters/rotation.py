@@ -4,13 +4,10 @@ The keys that sign blocks and tokens are not touched: chains stay verifiable and
 for both sides of every pair; processes read them when they start, so a rotation holds from the next start.
 """
 
-import os
 import secrets
 
-import msgspec
-
 from holdfast.adapters.home import Home
-from holdfast.adapters.signing import RegionKeys, b64, load_keys, make_keys
+from holdfast.adapters.signing import b64, load_keys, make_keys, write_keys
 from holdfast.core.topology import Topology
 
 
@@ -23,16 +20,5 @@ def rotate_passwords(home: Home, top: Topology, region: str) -> None:
         else:
             keys.peers.pop(region, None)
             keys.accepts.pop(region, None)
-        _write(home, keys)
+        write_keys(home, keys)
     make_keys(home, top)
-
-
-def _write(home: Home, keys: RegionKeys) -> None:
-    path = home.keys / f"{keys.region}.json"
-    part = path.with_suffix(".part")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as f:
-        f.write(msgspec.json.format(msgspec.json.encode(keys), indent=1))
-        f.flush()
-        os.fsync(f.fileno())
-    part.replace(path)

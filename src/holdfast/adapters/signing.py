@@ -11,7 +11,6 @@ already holds.
 import base64
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
@@ -20,11 +19,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from holdfast.adapters.home import Home
+from holdfast.adapters.system import make_durable, write_whole
 from holdfast.core.errors import Refused
 from holdfast.core.topology import Topology
 
 TOKEN_LIFE_S = 30 * 86_400
 NEW_TOKEN = "POST /v1/devices for a new one"
+SECRET = 0o600
 DEVICE_PROOF_LIFE_S = 300  # how old the stamp in a device's proof may be
 
 
@@ -120,26 +121,22 @@ def make_keys(home: Home, top: Topology) -> None:
                 a.peers[b.region] = password
                 b.accepts[a.region] = password
     for keys in made.values():
-        _write_secret(_key_file(home, keys.region), msgspec.json.format(msgspec.json.encode(keys), indent=1))
+        write_keys(home, keys)
     public = PublicKeys(
         block={n: b64(Signer(unb64(k.block_seed)).public) for n, k in made.items()},
         token={n: b64(Signer(unb64(k.token_seed)).public) for n, k in made.items()},
     )
-    _write_secret(home.keys / "public.json", msgspec.json.format(msgspec.json.encode(public), indent=1))
+    write_whole(home.keys / "public.json", msgspec.json.format(msgspec.json.encode(public), indent=1), SECRET)
+    make_durable(home.root)
 
 
 def _key_file(home: Home, region: str) -> Path:
     return home.keys / f"{region}.json"
 
 
-def _write_secret(path: Path, data: bytes) -> None:
-    part = path.with_suffix(".part")
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-    part.replace(path)
+def write_keys(home: Home, keys: RegionKeys) -> None:
+    """Keep a region's secrets: before anything is sealed with them, or a power cut leaves blocks nobody can verify."""
+    write_whole(_key_file(home, keys.region), msgspec.json.format(msgspec.json.encode(keys), indent=1), SECRET)
 
 
 def load_keys(home: Home, region: str) -> RegionKeys:

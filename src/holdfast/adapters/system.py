@@ -131,6 +131,21 @@ def make_durable(path: Path) -> None:
         os.close(fd)
 
 
+def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file whole or not at all; when this returns, bytes and name outlive a power cut. One writer at a time.
+
+    The bytes are fsynced before the rename (or the name could come to stand for an empty file), the folder after it
+    (or the old file could be back).
+    """
+    part = path.with_name(f"{path.name}.part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as f:
+        f.write(data)
+        f.flush()
+        os.fsync(f.fileno())
+    part.replace(path)
+    make_durable(path.parent)
+
+
 def bound_log(log: Path) -> None:
     """Keep a log file under LOG_BYTES_MAX. Its writer appends, so cutting it under the writer is safe."""
     try:

@@ -16,7 +16,6 @@ the release that serves.
 """
 
 import asyncio
-import os
 import sys
 import time
 from collections import deque
@@ -184,14 +183,9 @@ class LearnerNetwork:
         self._known, self._stored = known, data
 
     def _keep(self) -> None:
-        """Write the checkpoint: beside, fsynced, then renamed, so that a crash leaves the old one."""
+        """Write the checkpoint; a crash leaves the old one."""
         data = msgspec.msgpack.encode((self._done, self._trainer.dump()))
-        beside = self._file.with_suffix(".new")
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._file)
+        system.write_whole(self._file, data)
 
     # -- releasing -------------------------------------------------------------------------------------------------
 

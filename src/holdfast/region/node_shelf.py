@@ -12,6 +12,7 @@ import msgspec
 
 from holdfast.adapters.http import shapes as s
 from holdfast.adapters.signing import Signer, Verifier, b64, unb64
+from holdfast.adapters.system import write_whole
 from holdfast.core.entries import Media
 from holdfast.core.errors import Degraded
 from holdfast.core.feed.shapes import SlateItem, Why
@@ -101,7 +102,7 @@ class NodeShelf:
         own = msgspec.json.encode(tenants).decode()
         file = _File(text, self._sign(text), media, own, self._sign(own))
         try:
-            await asyncio.to_thread(self._write, msgspec.json.encode(file))
+            await asyncio.to_thread(write_whole, self._path, msgspec.json.encode(file))
         except OSError:  # a full disk must not take the feed down: this shelf lives in memory until there is room
             self._state.count("shelf_failures")
         self._file, self._state.shelf, self._listed = file, items + tenants, len(items)
@@ -109,11 +110,6 @@ class NodeShelf:
 
     def _sign(self, text: str) -> str:
         return b64(self._signer.sign(text.encode()))
-
-    def _write(self, data: bytes) -> None:
-        part = self._path.with_suffix(".part")
-        part.write_bytes(data)
-        part.replace(self._path)
 
     def _choose(self, tenant: str) -> tuple[list[SlateItem], dict[str, Media]]:
         """Pick what of a tenant is liked here now, with the newest in between; only what may be shown to anyone."""

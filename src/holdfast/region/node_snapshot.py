@@ -15,7 +15,6 @@ another or the log does not reach as far as it claims, the node says so and fold
 
 import asyncio
 import hashlib
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ import msgspec
 
 from holdfast.adapters import telemetry
 from holdfast.adapters.log import LogClient
-from holdfast.adapters.system import make_durable
+from holdfast.adapters.system import write_whole
 from holdfast.core import asks
 from holdfast.core.classes import Class, parse_chain
 from holdfast.core.entries import AnyEntry, Incident, Policy, Release, Rollout, Snapshot, encode
@@ -163,13 +162,8 @@ class NodeSnapshots:
             data = encode(blob)
             frozen.blobs[cls] = (store.put(cls, data), len(data))
         body = msgspec.json.encode(frozen)
-        part = self._path.with_suffix(".part")
-        with part.open("wb") as f:
-            f.write(msgspec.json.encode(_File(hashlib.sha256(body).hexdigest(), msgspec.Raw(body))))
-            f.flush()
-            os.fsync(f.fileno())
-        part.replace(self._path)
-        make_durable(self._path.parent)
+        file = _File(hashlib.sha256(body).hexdigest(), msgspec.Raw(body))
+        write_whole(self._path, msgspec.json.encode(file))
         for cls, (sha, _) in before.blobs.items() if isinstance(before, Frozen) else ():
             if sha != frozen.blobs[cls][0]:
                 store.delete(cls, sha)

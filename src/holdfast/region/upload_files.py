@@ -14,12 +14,12 @@ acknowledged them.
 
 import os
 import re
-import time
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from holdfast.adapters.system import write_whole
 from holdfast.core.entries import Publication, Ruling
 
 ID = re.compile(r"^[0-9a-f]{32}$")
@@ -73,8 +73,8 @@ class UploadFiles:
 
     def begin(self, about: About) -> None:
         """Keep an announcement. A crash before the end leaves an unannounced data file, which `tidy` removes."""
-        _write(self.data(about.id), b"")
-        _write(self.open / f"{about.id}.json", msgspec.json.encode(about))
+        write_whole(self.data(about.id), b"")
+        write_whole(self.open / f"{about.id}.json", msgspec.json.encode(about))
 
     def append(self, upload: str, offset: int, data: bytes) -> int:
         """Append at `offset`, which must be the end; return the new end once it is fsynced."""
@@ -143,12 +143,12 @@ class UploadFiles:
     def begin_try(self, upload: str) -> int:
         """Note that work begins; return which try this is, from 1. Counted before, so that a crash counts too."""
         tries = self.tries(upload) + 1
-        _write(self.open / f"{upload}.tries", msgspec.json.encode(tries))
+        write_whole(self.open / f"{upload}.tries", msgspec.json.encode(tries))
         return tries
 
     def decoded(self, upload: str) -> None:
         """The decoder came through: what goes wrong from here on is not the file's fault."""
-        _write(self.open / f"{upload}.tries", msgspec.json.encode(1))
+        write_whole(self.open / f"{upload}.tries", msgspec.json.encode(1))
 
     def plan(self, upload: str) -> Plan | None:
         """The entries decided for it, if they are."""
@@ -159,11 +159,11 @@ class UploadFiles:
 
     def decide(self, upload: str, plan: Plan) -> None:
         """Keep the entries before they are sent for the first time."""
-        _write(self.open / f"{upload}.plan", msgspec.msgpack.encode(plan))
+        write_whole(self.open / f"{upload}.plan", msgspec.msgpack.encode(plan))
 
     def settle(self, upload: str, outcome: Outcome) -> None:
         """Say what became of it, then forget the rest. A crash between the two is finished by `waiting`."""
-        _write(self.done / f"{upload}.json", msgspec.json.encode(outcome))
+        write_whole(self.done / f"{upload}.json", msgspec.json.encode(outcome))
         self.forget(upload)
 
     def forget(self, upload: str) -> None:
@@ -214,18 +214,3 @@ def _read(path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, name included."""
-    part = path.with_name(f"{path.name}.{time.monotonic_ns()}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
