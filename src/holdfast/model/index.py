@@ -29,6 +29,7 @@ Found = tuple[Array, Array]  # int64 rows, float32 scores
 EXACT_MAX = 200_000  # above it one query alone waits for more than 50 MB of memory
 CLOSED = np.float32(-1e30)
 BATCH = 16  # queries per product: 16 x 200,000 scores are 13 MB of scratch
+TOGETHER = 32  # queries that read lists together: at a million videos 25 MB of scratch
 GROUPS = 64  # scores per group in `best`
 ROUNDS = 8  # of k-means; more moved recall by less than .002
 SAMPLE = 64  # vectors per centre that k-means looks at
@@ -121,16 +122,12 @@ class Index:
     def search(self, users: Array, k: int, eligible: Sequence[Eligible]) -> list[Found]:
         """Return per float32[B, d] user the k best eligible rows that have a vector, in any order, with scores."""
         allowed = {id(e.allowed): self._open(e.allowed) for e in eligible}
-        if self._lists is not None:
-            return [
-                self._lists.search(user, k, allowed[id(e.allowed)], e.barred)
-                for user, e in zip(users, eligible, strict=True)
-            ]
+        held = self._exact if self._lists is None else self._lists
         found: dict[int, Found] = {}
         for shared, mask in allowed.items():
             mine = [i for i, e in enumerate(eligible) if id(e.allowed) == shared]
             barred = [eligible[i].barred for i in mine]
-            found.update(zip(mine, self._exact.search(users[mine], k, mask, barred), strict=True))
+            found.update(zip(mine, held.search(users[mine], k, mask, barred), strict=True))
         return [found[i] for i in range(len(eligible))]
 
     def _open(self, allowed: Array) -> Array:
@@ -251,32 +248,48 @@ class _Lists:
         for rows, vectors, size in zip(self.rows, self.vectors, self.size.tolist(), strict=True):
             held[rows[:size]] = vectors[:size]
 
-    def search(self, user: Array, k: int, open_: Array, barred: Array) -> Found:
-        near = np.argsort(-(self.centres @ user))
+    def search(self, users: Array, k: int, open_: Array, barred: Sequence[Array]) -> list[Found]:
+        found: list[Found] = []
+        for at in range(0, len(users), TOGETHER):
+            some = users[at : at + TOGETHER]
+            near = np.argsort(-(some @ self.centres.T), axis=1)
+            looked = self._look(some, near[:, :PROBES])
+            for user, order, seen, less in zip(some, near, looked, barred[at : at + TOGETHER], strict=True):
+                found.append(self._best(user, k, open_, less, order, seen))
+        return found
+
+    def _best(self, user: Array, k: int, open_: Array, barred: Array, near: Array, seen: Found) -> Found:
+        """The k best of what was `seen`; of more lists, in the order of `near`, if that leaves too few."""
         shut = barred[barred < open_.size]
         shut = shut[open_[shut]]  # closed for this query, and open again for the next: no look at every row
         open_[shut] = False
         probes = PROBES
         while True:
-            rows, scores = self._look(near[:probes].tolist(), user)
+            rows, scores = seen
             keep = open_[rows]
             if int(keep.sum()) >= k or probes >= near.size:
                 break
             probes *= 4
+            seen = self._look(user[None], near[None, :probes])[0]
         open_[shut] = True
         rows, scores = rows[keep], scores[keep]
         at = best(scores, k)
         return rows[at], scores[at]
 
-    def _look(self, cells: list[int], user: Array) -> Found:
-        size = self.size
-        rows = np.concatenate([self.rows[i][: size[i]] for i in cells])
-        scores, at = np.empty(rows.size, np.float32), 0
-        for i in cells:
-            m = int(size[i])
-            np.dot(self.vectors[i][:m], user, out=scores[at : at + m])
-            at += m
-        return rows, scores
+    def _look(self, users: Array, cells: Array) -> list[Found]:
+        """Score the lists int64[B, P] of each user. List by list, so that one read from memory serves all who ask."""
+        sizes = self.size[cells]
+        rows = [np.empty(many, np.int64) for many in sizes.sum(1).tolist()]
+        scores = [np.empty(found.size, np.float32) for found in rows]
+        filled = [0] * len(rows)
+        order = np.argsort(cells, axis=None, kind="stable")
+        whose, lists = (order // cells.shape[1]).tolist(), cells.ravel()[order].tolist()
+        for i, cell, m in zip(whose, lists, sizes.ravel()[order].tolist(), strict=True):
+            part = slice(filled[i], filled[i] + m)
+            rows[i][part] = self.rows[cell][:m]
+            np.dot(self.vectors[cell][:m], users[i], out=scores[i][part])
+            filled[i] += m
+        return list(zip(rows, scores, strict=True))
 
 
 def _centres(vectors: Array) -> Array:
