@@ -6,7 +6,7 @@ verdict as a word, versions and seed. Plots begin where the drill begins and cou
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 
 import holdfast
@@ -69,6 +69,8 @@ def page(drill: Drill, verdict: Verdict, books: Books) -> str:
     if verdict.figures:
         parts += [_four(verdict.figures), *_plots(books), _promises(drill, verdict.figures)]
         parts.append(_figures(verdict.figures))
+    if verdict.more:
+        parts.append(_table("What this drill alone measures", verdict.more))
     parts += [_timeline(verdict), _foot(verdict), "</main></html>"]
     return "".join(parts)
 
@@ -166,9 +168,12 @@ def _promises(drill: Drill, f: Figures) -> str:
 
 
 def _figures(f: Figures) -> str:
-    shown = {name: getattr(f, name) for name in f.__struct_fields__}
+    return _table("All figures", {name: getattr(f, name) for name in f.__struct_fields__})
+
+
+def _table(title: str, shown: Mapping[str, object]) -> str:
     rows = "".join(f'<tr><td>{escape(k)}</td><td class="r">{escape(_value(v))}</td></tr>' for k, v in shown.items())
-    return f"<h2>All figures</h2><table>{rows}</table>"
+    return f"<h2>{escape(title)}</h2><table>{rows}</table>"
 
 
 def _value(value: object) -> str:
