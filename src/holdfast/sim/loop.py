@@ -66,7 +66,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._chance = chance
         self._selector = _NoSelector(self)
         self._clock_resolution = 1e-9
-        self.set_task_factory(_task_of_process)
+        self.set_task_factory(_task_of_process)  # type: ignore[arg-type]
         self.set_exception_handler(lambda _loop, context: self.complaints.append(context))
         self.outside = Process("outside")  # the world itself
         self.processes: dict[Process, None] = {}

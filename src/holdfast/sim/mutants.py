@@ -43,8 +43,9 @@ PLANTED: tuple[Mutant, ...] = (
            '(self.verdict[:n] <= STRICTNESS["allow"])'),
     Mutant("let go at the first acknowledgement", C + "health.outbox", '    if safe.get(ack.chain, {})',
            '    if ack.n > 0 or safe.get(ack.chain, {})'),
-    Mutant("send nothing again after a move", C + "health.outbox", "            again += 1\n            kept.waiting = True\n"
-           "        return again\n\n    def forgotten", "            again += 1\n        return again\n\n    def forgotten"),
+    Mutant("send nothing again after a move", C + "health.outbox",
+           "            again += 1\n            kept.waiting = True\n        return again\n\n    def forgotten",
+           "            again += 1\n        return again\n\n    def forgotten"),
     Mutant("take any answer for a yes", R + "keeper_write", "if (await self._sent[0].task).stored:",
            "if await self._sent[0].task:"),
     Mutant("fence pipelined blocks by number alone", R + "keeper_write",
@@ -56,10 +57,11 @@ PLANTED: tuple[Mutant, ...] = (
            "await self.streams.purge_before(copy.key, n + 1)"),
     Mutant("say that one holds what lies behind a hole", C + "log.ranges",
            "return missing[0][0] - 1 if missing and missing[0][0] <= last else last", "return last"),
-    Mutant("declare lost before all have answered", R + "keeper_scrub", "        if asked - answers.keys():\n            return",
-           "        if False:\n            return"),
-    Mutant("never look for damage", R + "keeper_scrub", "        link, end = Link(copy.tail_first - 1, b\"\"), copy.end.n\n",
-           "        return True\n        link, end = Link(copy.tail_first - 1, b\"\"), copy.end.n\n"),
+    Mutant("declare lost before all have answered", R + "keeper_scrub",
+           "        if asked - answers.keys():\n            return", "        if False:\n            return"),
+    Mutant("never look for damage", R + "keeper_scrub",
+           '        link, end = Link(copy.tail_first - 1, b""), copy.end.n\n',
+           '        return True\n        link, end = Link(copy.tail_first - 1, b""), copy.end.n\n'),
     Mutant("salvage nothing", R + "keeper_salvage", "        return rows, traces\n", "        return Rows(), traces\n"),
     Mutant("export every class to every peer", "holdfast.adapters.natsconf", "for cls in Class if peer in peers[cls]]",
            "for cls in Class]"),
@@ -93,7 +95,7 @@ class Result:
 
 
 def trial(jobs: int, others: int, only: str = "") -> Iterator[tuple[int, Result]]:
-    """Try every planted mutant whose name holds `only`, and `others` automatic ones; yields (how many in all, result)."""
+    """Try every planted mutant whose name holds `only`, and `others` automatic ones; yields (total, result)."""
     waiting = [m for m in PLANTED if only in m.name] + automatic(others)
     total, running = len(waiting), dict[Connection, tuple[Mutant, object, float]]()
     context = get_context("forkserver")

@@ -38,7 +38,7 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One bug. Planted: `old` is replaced by `new`, which must occur once; automatic: the `site`th place of `module`."""
+    """One bug. Planted: `old`, which must occur once, becomes `new`; automatic: the `site`th place of `module`."""
 
     name: str
     module: str
@@ -154,7 +154,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 
 def attempt(mutant: Mutant, seeds: Sequence[int], pipe: Connection) -> None:
-    """Plant a bug in this process and say through `pipe` what noticed it, "" for nothing. Runs in a process of its own."""
+    """Plant a bug in this process, which is its own, and say through `pipe` what noticed it, "" for nothing."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
