@@ -7,7 +7,7 @@ WEB := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/
 DECIDES := tests/core tests/model tests/eval $(wildcard tests/drills/test_guard.py tests/drills/test_debuts.py) \
   $(filter-out %/test_contract_streams.py, $(wildcard tests/sim/test_*.py))
 
-.PHONY: run setup test test-decides test-acts check check-slow bench docs wheel clean
+.PHONY: run setup test test-decides test-acts check check-slow bench docs wheel clean sim
 
 run: setup ## start three regions, publish clips, open the feed
 	$(BIN)/holdfast up $(ARGS)
@@ -47,6 +47,9 @@ test-acts: ## what starts processes, and mostly waits for them
 check-slow: setup ## the long sweeps, and new examples for the properties
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest --timeout 1800 --hypothesis-profile explore tests/core tests/model
+
+sim: setup ## 1,000 simulated worlds: every fault must occur, every promise hold
+	$(BIN)/holdfast sim --seeds 1..1000 --jobs 2 --json
 
 bench: setup ## the figures of the docs
 	$(BIN)/holdfast bench ingest --json
