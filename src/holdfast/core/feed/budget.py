@@ -12,15 +12,20 @@ OPTIONAL: dict[str, tuple[float, float]] = {
     "debut": (40.0, 0.0),
     "why": (700.0, 0.0),  # explanations: words come with each video or are left out
 }
+ITEMS_READ = 500_000  # a network looks into lists of a larger catalogue, which costs as much as reading so many
 
 
 def plan(budget_us: float, queries: int, items: int) -> frozenset[str]:
-    """Return the names of the optional stages that must be dropped for `queries` over `items` to fit."""
-    cost = {name: queries * (fixed + per_k * items / 1000) for name, (fixed, per_k) in OPTIONAL.items()}
+    """Return the names of the optional stages that must be dropped for `queries` over `items` to fit.
+
+    Beside a network the next-item scores are asked of its candidates only, whatever the catalogue holds.
+    """
     dropped: set[str] = set()
     for name in ("why", "debut", "network", "next"):  # the least missed first
-        kept = sum(c for n, c in cost.items() if n not in dropped)
-        if queries * FIXED_US + kept <= budget_us:
+        kept = OPTIONAL.keys() - dropped
+        read = {"network": min(items, ITEMS_READ), "next": 0 if "network" in kept else items}
+        each = FIXED_US + sum(OPTIONAL[n][0] + OPTIONAL[n][1] * read.get(n, 0) / 1000 for n in kept)
+        if queries * each <= budget_us:
             break
         dropped.add(name)
     return frozenset(dropped)
