@@ -6,8 +6,8 @@
                └──────────────┘
 
 An acknowledgement means one region has it on disk; that region may burn down tomorrow. So the client keeps every entry
-until it is *safe*, and when it moves to another region it sends again, in order, all that is not. Entries carry their
-number, so hearing them twice changes nothing, and sending them again is always allowed.
+until it is *safe*, and when a region falls silent it sends again elsewhere, in order, what that one was the last to
+acknowledge. Entries carry their number, so hearing them twice changes nothing, and sending again is always allowed.
 """
 
 from dataclasses import dataclass, field
