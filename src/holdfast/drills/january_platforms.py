@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -129,6 +129,7 @@ class Baseline:
             async with self._session.post(f"{self._urls[0]}/events", json=rows[k : k + ITEMS_PER_PUT]) as answered:
                 answered.raise_for_status()
         edge = f"http://127.0.0.1:{base + 2}"
+        await self._until(lambda: self._get(f"{edge}/popular.json"), "items")
         self._apps = [BaselineApp(f"viewer-{k}", self._urls, edge, self._session) for k in range(viewers)]
         for app in self._apps:
             await self._stack.enter_async_context(app)
@@ -146,15 +147,20 @@ class Baseline:
             for port, more in zip(self._ports, first, strict=True)
         ]
         self._seen = [0, 0]
+        for url in self._urls:
+            await self._until(lambda url=url: self._get(f"{url}/health"), "statements")
+
+    async def _until(self, ask: Callable[[], Awaitable[dict[str, Any]]], field: str) -> None:
+        """Ask until the answer has something in this field. Raises Degraded if it never has."""
         end_s = time.monotonic() + START_S
-        while not all([await self._health(url) for url in self._urls]):
+        while not (await ask()).get(field):
             if time.monotonic() > end_s:
                 raise Degraded(f"the baseline did not start within {START_S:.0f} s: see {self._folder}")
             await asyncio.sleep(0.1)
 
-    async def _health(self, url: str) -> dict[str, Any]:
+    async def _get(self, url: str) -> dict[str, Any]:
         with suppress(aiohttp.ClientError, TimeoutError, OSError):
-            async with self._session.get(f"{url}/health", timeout=aiohttp.ClientTimeout(total=0.5)) as answered:
+            async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=0.5)) as answered:
                 return await answered.json()
         return {}
 
@@ -178,7 +184,7 @@ class Baseline:
 
     async def deep(self) -> int:
         for k, url in enumerate(self._urls):
-            statements = (await self._health(url)).get("statements", self._seen[k])
+            statements = (await self._get(f"{url}/health")).get("statements", self._seen[k])
             self._deep += max(0, statements - self._seen[k])
             self._seen[k] = statements
         return self._deep
