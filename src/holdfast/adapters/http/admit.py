@@ -6,6 +6,7 @@ person of a stranger only once its signature was checked, and the header `Priori
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 PERSON, READER, BACKGROUND = Priority
 BODY_FIRST_BYTES = 1024 * 1024  # of a longer body no more is waited for before the door
+BODY_WAIT_S = 2.0  # most phones' lines bring one sooner; afterwards a place is held for `HOLD_S` at most
 TEAM_BATCH_BYTES = 64 * 1024  # more events in one request than people say in a moment: a backfill
 URGENCY_LOW = 5  # RFC 9218 counts down from 0 to 7; browsers give 0 to 4 to what a page needs
 
@@ -122,19 +124,21 @@ class Admission:
         return name, priority, caller, most
 
     async def _body(self, priority: Priority, receive: Receive) -> Receive:
-        """Wait for a body, or the first BODY_FIRST_BYTES of it; return how the app is to receive it."""
-        first = await receive()
-        if not first.get("more_body"):
-            parts = [first]
-        else:
-            self._reading[priority] += 1
-            try:
-                parts, size = [first], len(first.get("body", b""))
-                while parts[-1].get("more_body") and size < BODY_FIRST_BYTES:
-                    parts.append(await receive())
-                    size += len(parts[-1].get("body", b""))
-            finally:
-                self._reading[priority] -= 1
+        """Wait for a body, or the first BODY_FIRST_BYTES of it; return how the app is to receive it.
+
+        Not for ever: without it the app can still say that the key is wrong or the body too large.
+        """
+        parts: list[dict[str, Any]] = []
+        size = 0
+        self._reading[priority] += 1
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BODY_WAIT_S):
+                    while (not parts or parts[-1].get("more_body")) and size < BODY_FIRST_BYTES:
+                        parts.append(await receive())
+                        size += len(parts[-1].get("body", b""))
+        finally:
+            self._reading[priority] -= 1
         parts.reverse()
 
         async def again() -> dict[str, Any]:
