@@ -1,5 +1,6 @@
 """Who and what stands on stage in these tests: an installation one can cut the power of, and a viewer with a page."""
 
+import csv
 import json
 import os
 import shutil
@@ -11,10 +12,10 @@ from typing import Any
 import av
 import numpy as np
 
+from holdfast.drills.clips import clip
 from patience import SLOW, until
 
-THEMES = ("tides", "rain", "kelp", "trains", "planets", "origami", "flowers", "dominoes", "fog", "lamps", "moss", "sun")
-CLIPS = 3 * len(THEMES)  # three of each theme are enough to see a feed turn
+CLIPS = 36  # three of each theme are enough to see a feed turn
 AUDIENCE = 24  # the model learns from them
 RATE = 12
 
@@ -41,14 +42,16 @@ def film(path: Path, tint: int, *, sound: bool = False) -> None:
 
 
 def films(folder: Path) -> Path:
-    """Draw the clips that are shown here, small ones, with the list that names them; return the folder."""
+    """Draw small clips under the names, tags and makers of those that the program draws; return the folder."""
     folder.mkdir()
-    lines = ["file,category,tags,caption,creator"]
-    for k in range(CLIPS):
-        theme = THEMES[k % len(THEMES)]
-        film(folder / f"{theme}-{k}.mp4", k)
-        lines.append(f"{theme}-{k}.mp4,{theme},{('calm', 'bright')[k % 2]},{theme.title()} number {k},maker-of-{theme}")
-    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["file", "item", "creator", "caption", "category", "tags"])
+        for k in range(CLIPS):
+            film(folder / f"{k}.mp4", k)
+            drawn = clip(k)
+            theme, *more = drawn.tags
+            lines.writerow([f"{k}.mp4", drawn.item, drawn.creator, drawn.caption, theme, ",".join(more)])
     return folder
 
 
