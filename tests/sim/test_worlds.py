@@ -15,7 +15,8 @@ from holdfast.sim.sweep import FULL, Row, Sweep
 from holdfast.sim.world import run
 
 SWEEP = range(1, 13)
-FOUND = [int(line.split()[0]) for line in (Path(__file__).parent / "seeds.txt").read_text().splitlines() if line[:1] != "#"]
+SEEDS = (Path(__file__).parent / "seeds.txt").read_text().splitlines()
+FOUND = [int(line.split()[0]) for line in SEEDS if not line.startswith("#")]
 
 
 @pytest.mark.parametrize("seed", sorted({*SWEEP, *FOUND}))

@@ -18,11 +18,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 TIE_S = 1e-7  # timers due together are told apart by a draw of this size
 FINISH_ROUNDS = 20
+TURNS_MAX = 3_000_000  # a world takes some 70,000; more means a circle in which no time passes
 THREAD_S = 0.002  # a call in a thread takes up to this long
 
 
 class Stalled(Exception):
-    """Nothing can run and no timer is set: the world would wait for ever."""
+    """Nothing can run and no timer is set, or time stands still: the world would last for ever."""
 
 
 class Process:
@@ -48,10 +49,12 @@ class _NoSelector:
 
     def __init__(self, loop: "SimLoop") -> None:
         self._loop = loop
+        self._turns = 0
 
     def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
-            raise Stalled("nothing can run, and no timer is set")
+        self._turns += 1
+        if timeout is None or self._turns > TURNS_MAX:
+            raise Stalled("nothing can run, and no timer is set" if timeout is None else "it goes round and round")
         if timeout > 0:
             self._loop.jump()
         return []

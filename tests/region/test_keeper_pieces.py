@@ -1,0 +1,57 @@
+"""Closed pieces without the record that named them, and with a flipped bit in them."""
+
+import asyncio
+from pathlib import Path
+from random import Random
+
+from holdfast.core.chain import Block, digest_of, seal
+from holdfast.core.classes import Class
+from holdfast.core.log.continuity import START, Key
+from holdfast.region.keeper_files import PieceFiles
+from holdfast.region.keeper_pieces import found_pieces
+from holdfast.sim import keys
+from holdfast.sim.disk import SimDisk
+
+KEY = Key("personal/eu-west", "0123456789ab")
+SIGN = keys.signer(1, "eu-west")
+
+
+def row_of(last: int, epoch: str = KEY.epoch, prev: bytes = START.digest, first: int = 1) -> list[bytes]:
+    rows: list[bytes] = []
+    for n in range(first, last + 1):
+        rows.append(seal(Block(KEY.chain, epoch, n, prev, 1000 + n, []), SIGN))
+        prev = digest_of(rows[-1])
+    return rows
+
+
+def test_pieces_are_found_without_a_record(tmp_path: Path) -> None:
+    files, rows = PieceFiles(tmp_path / "blobs"), row_of(9)
+
+    async def write() -> None:
+        await files.write(Class.PERSONAL, 1, rows[:3])
+        await files.write(Class.PERSONAL, 4, rows[3:5])  # closed again into a larger one
+        await files.write(Class.PERSONAL, 4, rows[3:6])
+        await files.write(Class.PERSONAL, 9, rows[8:])
+        await files.write(Class.PERSONAL, 7, row_of(8, first=7, prev=bytes([7] * 32)))  # of a branch: does not continue
+        files.put(Class.PERSONAL, "a" * 64, b"HFSEG1\nnot what its name says")
+        files.put(Class.PERSONAL, "b" * 64, b"a video")
+
+    asyncio.run(write())
+    held = found_pieces(files).chains[KEY.chain][KEY.epoch]
+    assert [(p.first, p.last) for p in held.pieces] == [(1, 3), (4, 6), (9, 9)]
+    assert (held.n, held.digest, held.opened) == (9, digest_of(rows[8]), 1001)
+    assert not found_pieces(files).clean
+
+
+def test_without_a_piece_there_is_no_row(tmp_path: Path) -> None:
+    assert found_pieces(PieceFiles(tmp_path / "blobs")).chains == {}
+
+
+def test_a_disk_forgets_what_was_not_settled(tmp_path: Path) -> None:
+    disk = SimDisk(Random(1), strict=True)
+    files = PieceFiles(tmp_path / "blobs", disk)
+    piece = asyncio.run(files.write(Class.PERSONAL, 1, row_of(2)))
+    disk.write(tmp_path / "loose", b"x")
+    disk.power_cut()
+    assert files.part(Class.PERSONAL, piece.sha, 0, 6) == (b"HFSEG1", piece.size)
+    assert not disk.exists(tmp_path / "loose")
