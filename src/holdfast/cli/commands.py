@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 import holdfast
+from holdfast.cli.cascade import cascade
 from holdfast.cli.drill import group as drill
 from holdfast.cli.evaluate import group as evaluation
 from holdfast.cli.importing import bring
@@ -33,6 +34,7 @@ for sub in (keys, bench, replay, drill, media, ask, evaluation, experiment):
 keys.command(api)
 app.command(bring, name="import")
 app.command(sim)
+app.command(cascade)
 
 
 def call(words: list[str]) -> None:

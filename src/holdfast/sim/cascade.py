@@ -6,9 +6,9 @@
 
 It is a workload model, not a simulation of the platform's entries: a request is a piece of work that takes time. What
 decides is the real code: `core.health` (admission, router, budget, detector, backoff) and `core.feed.ladder`, the same
-objects that nodes and clients run. What is modelled is time: workers and stores that serve one request after the other,
-caches that are cold after a power cut, links with a round trip. Work whose asker has hung up is done all the same, as in
-any server that does not look: that is what makes an overload outlive its cause (Bronson et al., HotOS 2021).
+objects that nodes and clients run. What is modelled is time: workers and stores that serve one request after another,
+caches that are cold after a power cut, links with a round trip. Work whose asker has hung up is done all the same, as
+in any server that does not look: that is what makes an overload outlive its cause (Bronson et al., HotOS 2021).
 
 Each defence can be switched off; then what a competent team builds first stands in its place (`Defences`). One thread,
 one seed: the same seed gives the same figures to the last digit.
@@ -43,7 +43,7 @@ class Defences:
     budget: bool = True  # off: three attempts at each request, as most libraries do
     backoff: bool = True  # off: the next attempt, write or probe comes at once or after a fixed time
     router: bool = True  # off: no memory: each request begins at the nearest region and waits a fixed time-out
-    ladder: bool = True  # off: no lower rungs: a cold cache is filled from the store, a viewer without a slate asks again
+    ladder: bool = True  # off: no lower rungs: the store fills a cold cache; who gets no slate asks again
     rollout: bool = True  # off: a release goes to everybody at once
 
     @staticmethod
@@ -59,9 +59,9 @@ class Size:
     regions: int = 200
     clients: int = 10  # per region; each stands for many viewers
     load: float = 0.72  # of each region's capacity at the busy hour: N+1 with a little to spare
-    feed_s: float = 0.02  # of a worker, for a slate
-    write_s: float = 0.008
-    store_s: float = 0.012  # of the store, for a write or a read that the cache lacks
+    feed_s: float = 0.03  # of a worker, for a slate
+    write_s: float = 0.01
+    store_s: float = 0.018  # of the store, for a write or a read that the cache lacks
     writes: float = 0.3  # share of requests that are writes; each reaches the store
     rtt_s: float = 0.02  # to the nearest region; the next ones are a step further each
     step_s: float = 0.02
@@ -259,14 +259,14 @@ class Region:
 
     def _refuse(self, attempt: "Try") -> None:
         if self.answers:
-            retry_s = self.gate.retry_after_s(Priority.PERSON, self.world.dice.random())
+            retry_s = self.gate.retry_after_s(Priority.PERSON, self.world.dice.random(), self.world.now_s)
             attempt.request.client.refused(attempt, retry_s)
 
     # -- what it can give --------------------------------------------------------------------------------------------
 
     def _rung(self) -> Rung:
         """The rung a slate is made on: the ladder's, from what has been read of the log."""
-        if not self.world.defences.ladder:
+        if not self.world.defences.ladder or (self.warm >= 1.0 and self.ladder.rung is Rung.FULL):
             return Rung.FULL
         now_s = self.world.now_s
         self.warm = max(self.warm, min(1.0, (now_s - self._folded_s) / FOLD_S))

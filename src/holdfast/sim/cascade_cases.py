@@ -1,4 +1,4 @@
-"""What happens to the platform: five troubles, each with a moment at which its cause is gone, and what they leave behind.
+"""Five troubles, each with a moment at which its cause is gone, and what they leave behind.
 
 The question is always the same: the cause is gone, nobody touches anything; does goodput come back?
 """
@@ -13,11 +13,11 @@ from holdfast.model.rollout import SHARES_PPM, TOLD
 from holdfast.sim.cascade import Defences, Second, Size, World
 from holdfast.sim.cascade_client import Client
 
-TROUBLE_S = 8.0  # when it begins
-SEEN_S = 30.0  # how long we look after the cause is gone
+TROUBLE_S = 6.0  # when it begins
+SEEN_S = 24.0  # how long we look after the cause is gone
 WELL = 0.99  # of what is asked is answered in time: recovered
-HIT = 0.9  # a client that got less than this in the last TAIL_S is hit
-TAIL_S = 8
+HIT = 0.9  # a region whose viewers got less than this in the last TAIL_S is hit
+TAIL_S = 6
 NEVER_S = -1.0
 
 
@@ -43,7 +43,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     recovered_s: float  # until good stays above WELL; −1: not within SEEN_S
     amplification: float  # attempts that reached a store, for each request that did
     attempts: float  # at regions, for each request, while the trouble lasted and after
-    blast: float  # clients that got less than HIT in the last TAIL_S
+    blast: float  # regions whose viewers got less than HIT in the last TAIL_S
     curve: list[float]  # good, second by second
 
 
@@ -71,7 +71,7 @@ def surge(world: World, end_s: float) -> None:
 
 
 def release(world: World, end_s: float) -> None:
-    """A release takes four times the work. Staged, it reaches an eighth of viewers until it was judged on TOLD slates."""
+    """A release takes four times the work. Staged, an eighth of viewers get it until it was judged on TOLD slates."""
     for region in world.regions:
         region.slow = 4.0
     share = SHARES_PPM[0] / 1e6 if world.defences.rollout else 1.0
@@ -135,14 +135,24 @@ def figures(case: Case, defences: Defences, world: World, end_s: float) -> Outco
     recovered_s = 0.0 if not bad else bad[-1] + 1 - end_s
     asked = sum(s.asked for s in trouble)
     return Outcome(
-        case=case.name, defences=words(defences), before=_mean(world.seconds[2:first]), worst=round(min(curve[first:]), 4),
-        end=_mean(world.seconds[last - TAIL_S : last]), device=round(sum(s.device for s in trouble) / asked, 4),
+        case=case.name, defences=words(defences), before=_mean(world.seconds[2 : first - 1]),
+        worst=round(min(curve[first:]), 4), end=_mean(world.seconds[last - TAIL_S : last]),
+        device=round(sum(s.device for s in trouble) / asked, 4),
         recovered_s=NEVER_S if recovered_s > SEEN_S - TAIL_S else round(recovered_s, 1),
         amplification=round(sum(s.store for s in trouble) / max(1, sum(s.store_first for s in trouble)), 3),
         attempts=round(sum(s.attempts for s in trouble) / asked, 3),
-        blast=round(sum(c.good < HIT * c.asked for c in world.clients) / len(world.clients), 4),
+        blast=blast(world),
         curve=[round(x, 4) for x in curve],
     )
+
+
+def blast(world: World) -> float:
+    """The share of regions whose own viewers got less than HIT of what they asked for in the last TAIL_S."""
+    asked, good = [0] * world.size.regions, [0] * world.size.regions
+    for client in world.clients:
+        asked[client.home] += client.asked
+        good[client.home] += client.good
+    return round(sum(g < HIT * a for g, a in zip(good, asked, strict=True)) / len(asked), 4)
 
 
 def _share(second: Second) -> float:

@@ -6,6 +6,7 @@ write, in one batch with all others that wait). A person who is left without any
 is not polite either.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from holdfast.core.feed.ladder import Rung
@@ -65,6 +66,7 @@ class Client:
         self.waiting = 0  # writes that wait to be said again
         self.rests, self.tries = False, 0
         self.asked = self.good = 0
+        self.tell: Callable[[str, int], None] | None = None  # `suspect`, `feed`, `write`, and the region
         self._probing: set[int] = set()
 
     # -- asking ------------------------------------------------------------------------------------------------------
@@ -106,18 +108,28 @@ class Client:
         assert request.left is not None
         if request.attempts and not (budget.retry() if defences.budget else request.attempts < ATTEMPTS):
             return False
-        if not defences.budget and not request.left and request.attempts < ATTEMPTS:
+        if not request.left and not defences.budget:
             request.left = self._candidates() or list(self.near)
         if not request.left:
             return False
-        region = request.left.pop(0)
-        world = self.world
+        self._launch(request)
+        return True
+
+    def _launch(self, request: Request) -> None:
+        assert request.left
+        world, region = self.world, request.left.pop(0)
         attempt = Try(request, world.regions[region], self.rtt_s[region], world.now_s)
         request.attempts += 1
         request.open += 1
         world.at(world.now_s + self._patience_s(region), self._silent, attempt)
-        world.regions[region].arrive(attempt)
-        return True
+        if request.kind == "feed" and request.attempts == 1 and request.left and world.defences.router:
+            world.at(world.now_s + self.router.hedge_after_s(str(region)), self._hedge, request)
+        attempt.region.arrive(attempt)
+
+    def _hedge(self, request: Request) -> None:
+        """The answer is slower than nearly all: ask a second region too, if the budget has one to spare."""
+        if not request.over and request.open == 1 and request.left and self.router.budget.hedge():
+            self._launch(request)
 
     def _patience_s(self, region: int) -> float:
         if not self.world.defences.router:
@@ -137,6 +149,8 @@ class Client:
         if request.over:
             return
         request.over = True
+        if self.tell:
+            self.tell(request.kind, attempt.region.number)
         deadline_s = FEED_DEADLINE_S if request.kind == "feed" else WRITE_DEADLINE_S
         if request.counted and now_s + attempt.rtt_s - request.born_s <= deadline_s:
             self.world.second(request.born_s).good += 1
@@ -230,7 +244,8 @@ class Client:
 
     def _suspect(self, number: int) -> None:
         """Leave a region, and look now and then whether it is back."""
-        self.router.vantages[str(number)].bad(self.world.now_s)
+        if self.router.vantages[str(number)].bad(self.world.now_s) and self.tell:
+            self.tell("suspect", number)
         if self.world.defences.router and number not in self._probing:
             self._probing.add(number)
             self._probe_later(number, 0)

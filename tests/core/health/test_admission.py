@@ -111,6 +111,24 @@ def test_a_slow_line_does_not_keep_a_place() -> None:
     assert enter(gate, PERSON, HOLD_S).began_s == HOLD_S
 
 
+def test_nobody_jumps_the_queue() -> None:
+    gate = Gate()
+    full(gate)
+    assert enter(gate, PERSON, HOLD_S).waits, "places are free by now, but somebody waits for them"
+    gate = Gate()
+    readers = full(gate, READER)  # their share is used up, the limit is not; one more reader waits
+    assert len(readers) < int(LIMIT_FIRST)
+    batch = enter(gate, BACKGROUND, 0.0)
+    assert batch not in gate.turn(0.01) and batch.waits
+
+
+def test_no_more_are_open_than_stated() -> None:
+    gate = Gate()
+    tickets = [enter(gate, PERSON, 0.0) for _ in range(OPEN_MAX + 1)]
+    assert tickets[-1].refused is Why.FULL and tickets[-2].waits and gate.open == OPEN_MAX
+    assert enter(gate, BACKGROUND, 0.0).refused is Why.FULL
+
+
 def test_who_gave_up_while_waiting_is_passed_over() -> None:
     gate = Gate()
     taken = full(gate)

@@ -181,7 +181,7 @@ class Admission:
 
     async def _refuse(self, priority: Priority, why: Why, headers: dict[bytes, bytes], send: Send) -> None:
         status = 429 if why is Why.SHARE else 503
-        retry_s = self._gate.retry_after_s(priority, random.random())
+        retry_s = self._gate.retry_after_s(priority, random.random(), time.monotonic())
         if priority is PERSON:  # somebody was left without an answer: that is a failure, and counts as one
             self._rooms.figures.fault(status, Degraded(SAYS[why]))
         fault = Fault(error="overloaded", message=SAYS[why], hint="ask again after Retry-After, or another region",

@@ -50,7 +50,7 @@ class Row:
     open_max: int
     wait_s: float  # in a burst; below a client's patience, which begins at 0.5 s
     standing_s: float  # when the queue stands; 0: such a queue is refused
-    retry_s: float  # what Retry-After says at least
+    retry_s: float  # what Retry-After says at most of a burst
 
 
 TABLE: dict[Priority, Row] = {
@@ -182,11 +182,14 @@ class Gate:
         """How many wait."""
         return sum(len(queue.tickets) for queue in self._queues)
 
-    def retry_after_s(self, priority: Priority, chance: float) -> float:
-        """When to ask again, in seconds: spread by `chance` in [0, 1), so that they do not come back together."""
-        row = TABLE[priority]
-        full = self.open / row.open_max
-        return min(RETRY_MAX_S, row.retry_s * (1.0 + full) * (1.0 + chance))
+    def retry_after_s(self, priority: Priority, chance: float, now_s: float) -> float:
+        """When to ask again, in seconds: the later, the longer this priority's queue has been standing.
+
+        Spread by `chance` in [0, 1), so that they do not come back together.
+        """
+        since_s = self._queues[priority].since_s
+        stood_s = now_s - since_s if math.isfinite(since_s) else 0.0
+        return min(RETRY_MAX_S, TABLE[priority].retry_s * (1.0 + stood_s)) * (0.5 + 0.5 * chance)
 
     # -- within ------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ LIMIT_FIRST, LIMIT_MIN, LIMIT_MAX = 32.0, 8.0, 256.0
 TOLERANCE = 4.0  # times the least time: what sharing one core with a batch or a fold costs on a good day
 GOAL_MIN_S, GOAL_MAX_S = 0.1, 0.25  # a tenth of a second is not felt; a client's patience begins at 0.5 s
 SHRINK_MIN = 0.5  # one bad window halves the limit at most
-SMOOTH = 0.2  # weight of the newest window
+GROW = 0.2  # of its square root, per window: down at once, up by and by
 WINDOW_S, WINDOW_SAMPLES = 0.1, 10  # a window ends when it has both: a guess from fewer is chance
 LEAST_KEPT_S = 30.0
 
@@ -66,7 +66,8 @@ class Limit:
         """End a window. A limit that was not even half used says nothing about whether more would do: it stays."""
         strain = self._strain / self._samples
         if strain > 1.0 or self._most >= self.value / 2:
-            shrink = min(1.0, max(SHRINK_MIN, 1.0 / strain))
-            aim = self.value * shrink + (math.sqrt(self.value) if strain <= 1.0 else 0.0)
-            self.value = min(LIMIT_MAX, max(LIMIT_MIN, (1 - SMOOTH) * self.value + SMOOTH * aim))
+            if strain > 1.0:
+                self.value = max(LIMIT_MIN, self.value * max(SHRINK_MIN, 1.0 / strain))
+            else:
+                self.value = min(LIMIT_MAX, self.value + GROW * math.sqrt(self.value))
         self._since_s, self._samples, self._strain, self._most = now_s, 0, 0.0, 0
