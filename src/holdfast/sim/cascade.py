@@ -65,6 +65,7 @@ class Size:
     writes: float = 0.3  # share of requests that are writes; each reaches the store
     rtt_s: float = 0.02  # to the nearest region; the next ones are a step further each
     step_s: float = 0.02
+    deaf: float = 0.0  # share of its time in which a client's process could not listen (`adapters.aio.ear`)
 
     @property
     def per_client(self) -> float:

@@ -185,7 +185,8 @@ class Client:
         number = attempt.region.number
         if self.world.defences.router:
             vantage = self.router.vantages[str(number)]
-            left_s = vantage.patience_s() - vantage.silence_s(attempt.at_s, now_s, 0.0)
+            deaf_s = self.world.size.deaf * (now_s - attempt.at_s)
+            left_s = vantage.patience_s() - vantage.silence_s(attempt.at_s, now_s, deaf_s)
             if left_s > 1e-6 and now_s - attempt.at_s < FEED_DEADLINE_S:
                 self.world.at(now_s + left_s, self._silent, attempt)
                 return
