@@ -4,12 +4,29 @@ Nothing personal is ever logged: no alias, no token, no address. A line says whi
 figures; data goes to stdout or into the log of entries, never here.
 """
 
+import contextlib
 import sys
+from typing import TextIO, cast
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
 INFO = 20
+
+
+class _Steady:
+    """A stream that a full disk does not turn against its writer: what cannot be logged is not, and work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def start(role: str, region: str) -> FilteringBoundLogger:
@@ -23,7 +40,7 @@ def start(role: str, region: str) -> FilteringBoundLogger:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Steady(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role, region=region)

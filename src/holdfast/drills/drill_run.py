@@ -19,7 +19,7 @@ from holdfast.drills.watch import Books, Watch
 WARM_S = 6.0  # until every client has its first slates and the rates are steady
 LEAD_S = 4.0  # of it, the last part is what "before" means
 RESTORE_S = 90.0  # by then everything must be as before
-SETTLE_S = 20.0  # outboxes flush and folds catch up within this
+SETTLE_S = 30.0  # outboxes flush and folds catch up within this
 LOOK_S = 0.25
 FAILED_MAX = 500  # slates: a drill that costs more is stopped
 

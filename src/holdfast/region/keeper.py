@@ -47,6 +47,9 @@ STAND_BY_EVERY_S = 0.3
 STAND_BY_MISSES = 4  # about a second of silence from the active keeper; the fence covers a wrong guess
 ORDERLY_END_S = 2.0  # below the supervisor's patience between TERM and KILL
 LOOK_S = 0.01
+STUCK_LOOK_S = 1.0
+STUCK_REFUSALS = 3  # in a row; JetStream does not refuse then, it says nothing, for 2 s each
+STUCK_AGAIN_S = 20.0  # for the log server to start anew and for what waits to be stored
 EXIT_BROKEN = 3  # the supervisor starts us again, through recovery
 INCIDENT_REPEAT_S = 60.0  # the same words are not published again within this
 
@@ -145,6 +148,7 @@ class Keeper:
             self.closer.run(warn),
             self.scrubber.run(),
             self.scrubber.mend(warn),
+            self._watch_log(),
         ]
         self.ready.set()
         for incident in self._waiting:
@@ -213,6 +217,24 @@ class Keeper:
             self.sealers[Class(name)].offer(payload, reply)
         else:
             reply(asks.encode(Failed("refused", f"there is no class `{name}`")))
+
+    async def _watch_log(self) -> None:
+        """Tell when the log server refuses what its disk would take, for ever.
+
+        Once a write of JetStream's failed, for want of space or a read-only disk, its stream takes nothing more until
+        the server starts anew, however well the disk is by then (measured: nats-server 2.15).
+        """
+        probe = self.home.region(self.region) / ".probe"
+        while True:
+            await asyncio.sleep(STUCK_LOOK_S)
+            if max((copy.writer.refused for copy in self.store.copies.values()), default=0) >= STUCK_REFUSALS:
+                try:
+                    self._parts.disk.write(probe, b"x")
+                except OSError:
+                    continue  # not yet
+                self._say("warning", "the log server stores nothing, though the disk is well")
+                self._parts.stuck()
+                await asyncio.sleep(STUCK_AGAIN_S)
 
     # -- what the keeper itself has to say -----------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 The real ones are made here. A simulated world gives its own, and runs the very same keeper.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -18,7 +19,10 @@ from holdfast.region.keeper_salvage import LogFiles
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`connect(peer)`: a connection to a peer's log server, with "" to one's own; `verifiers`: by region."""
+    """`connect(peer)`: a connection to a peer's log server, with "" to one's own; `verifiers`: by region.
+
+    `stuck()`: tell whoever runs the log server that it stores nothing any more, though its disk would.
+    """
 
     connect: Callable[[str], Awaitable[LogClient]]
     sign: Sign
@@ -26,6 +30,7 @@ class Parts:
     disk: Disk = DISK
     log_files: LogFiles = log_files
     around: Around = HERE
+    stuck: Callable[[], None] = lambda: None
 
     @classmethod
     def real(cls, home: Home, region: str) -> "Parts":
@@ -39,4 +44,5 @@ class Parts:
         return cls(
             connect, Signer(unb64(load_keys(home, region).block_seed)).sign,
             {name: Verifier(unb64(key)).verify for name, key in known.items()},
+            stuck=lambda: print(json.dumps({"stuck": "log", "region": region}), flush=True),  # noqa: T201
         )  # fmt: skip

@@ -46,6 +46,7 @@ class Writer:
         self._room = asyncio.Event()
         self._room.set()
         self.broken: BaseException | None = None
+        self.refused = 0  # times in a row that a server which answers would not store, or left that unanswered
 
     @property
     def in_flight(self) -> int:
@@ -100,6 +101,7 @@ class Writer:
 
     def _kept(self, sent: _Sent) -> None:
         self._sent.popleft()
+        self.refused = 0
         self._confirm(sent.link, sent.message)
         if not sent.done.done():
             sent.done.set_result(None)
@@ -117,6 +119,7 @@ class Writer:
                     self._kept(sent)
                     continue
                 if not (await self._publish(sent.link, sent.message)).stored:
+                    self.refused += 1
                     await asyncio.sleep(SETTLE_PAUSE_S)  # refused, a full disk perhaps: not in a tight circle
             except Degraded:
                 await asyncio.sleep(SETTLE_PAUSE_S)  # the server is away: ask again until it is back

@@ -213,7 +213,16 @@ class Supervisor:
         self.events.append(Event(self._told, time.time_ns() // 1000, region, text, level))
 
     def _report(self, name: str, report: dict[str, object]) -> None:
+        if report.get("stuck") == "log":
+            return self._unstick(str(report.get("region")))
         self.reports[name] = report
+
+    def _unstick(self, region: str) -> None:
+        """A log server that stores nothing, though its disk would, is killed: its child starts it again."""
+        log = next((c for c in self._regions.get(region, []) if c.spec.name == "log"), None)
+        if log and self.power[region] != "off":
+            self.tell(region, "the log server stores nothing, though the disk is well; it is started anew", "amber")
+            log.signal(signal.SIGKILL)
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
