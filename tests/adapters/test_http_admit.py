@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from holdfast.adapters.http.admit import TEAM_BATCH_BYTES, Admission, urgency
+from holdfast.adapters.http.admit import CLASSES, TEAM_BATCH_BYTES, Admission, urgency
 from holdfast.adapters.http.ports import ANYONE, Caller
 from holdfast.adapters.http.wire import MSGPACK
 from holdfast.core.errors import Refused
@@ -102,6 +102,7 @@ WHO = [
     ("GET", "/v1/trending", TEAM, {"priority": "u=0"}, BACKGROUND),
     ("GET", "/v1/trending", TEAM, {}, BACKGROUND), ("PUT", "/v1/items", TEAM, {}, BACKGROUND),
     ("GET", "/v1/items/x", TEAM, {}, READER), ("GET", "/v1/items/x/similar", TEAM, {}, BACKGROUND),
+    ("POST", "/v1/items/x/feed", DEVICE, {}, READER), ("GET", "/feed", DEVICE, {}, READER),
     ("GET", "/v1/status", "", {}, READER), ("GET", "/", "", {}, READER), ("GET", "/v1/safe", DEVICE, {}, PERSON),
 ]  # fmt: skip
 
@@ -115,6 +116,19 @@ def test_who_goes_first(method: str, path: str, token: str, headers: dict[str, s
         return stage.gate.admitted
 
     assert asyncio.run(run()) == [int(p is priority) for p in Priority]
+
+
+def test_made_up_paths_leave_nothing_behind() -> None:
+    async def run() -> int:
+        stage = Stage()
+        stage.go.set()
+        for k in range(300):
+            await stage.ask("GET", f"/v1/made-up-{k}", "")
+            await stage.ask("GET", f"/v1/items/x/made-up-{k}", "")
+            await asyncio.sleep(0)
+        return len(stage.gate.limit._least)
+
+    assert asyncio.run(run()) <= len(CLASSES) + 1
 
 
 def test_a_teams_large_batch_of_events_is_a_backfill() -> None:

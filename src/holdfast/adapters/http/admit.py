@@ -45,10 +45,12 @@ class Class:
 FOR_PEOPLE = Class(READER, PERSON, PERSON)
 FOR_READERS = Class(READER, READER, READER)
 FOR_TEAMS = Class(BACKGROUND, READER, BACKGROUND)
-CLASSES: dict[str, Class] = {  # by the path's first name under /v1; all others are for readers
+CLASSES: dict[str, Class] = {  # by the path's first name under /v1; all others are "", for readers
     "feed": FOR_PEOPLE, "events": FOR_PEOPLE, "held": FOR_PEOPLE, "me": FOR_PEOPLE, "uploads": FOR_PEOPLE,
     "safe": FOR_PEOPLE,  # a device's heartbeat
-    "rulings": FOR_PEOPLE, "queue": FOR_PEOPLE, "trending": FOR_TEAMS, "similar": FOR_TEAMS, "experiments": FOR_TEAMS,
+    "rulings": FOR_PEOPLE, "queue": FOR_PEOPLE, "trending": FOR_TEAMS, "experiments": FOR_TEAMS,
+    "items": FOR_READERS, "blobs": FOR_READERS, "status": FOR_READERS, "region": FOR_READERS, "shelf": FOR_READERS,
+    "": FOR_READERS,
 }  # fmt: skip
 READ = frozenset(("GET", "HEAD"))
 SAYS = {
@@ -98,11 +100,11 @@ class Admission:
         """Return (kind of work, priority, caller, the most that it may have open)."""
         names = scope["path"].split("/", 4)
         name = names[2] if len(names) > 2 and names[1] == "v1" else ""
-        if name == "items" and len(names) > 4:
-            name = names[4]  # similar, comments, the playlist
-        elif name == "items" and scope["method"] not in READ:
-            name = "experiments"  # a team's catalogue is written like its experiments: nobody waits
-        row = CLASSES.get(name, FOR_READERS)
+        row = CLASSES.get(name)
+        if row is None:
+            name, row = "", FOR_READERS
+        elif name == "items" and (scope["method"] not in READ or names[-1] == "similar"):
+            name, row = "lists", FOR_TEAMS  # a team's catalogue, written or looked through: nobody waits
         authorization = headers.get(b"authorization")
         asks = ANYONE
         if authorization is not None:

@@ -1,10 +1,10 @@
 """How many requests may be worked on at once: found by watching how long they take, not set by anyone.
 
 A server with too many requests in hand does not work faster, it only makes each of them wait inside it, where nobody
-can tell which to drop. So hold a *limit* and compare what answers take with the least they took lately. Well below the
-goal the limit grows by about its square root (the queue that chance alone needs); above it, it shrinks in proportion.
+can tell which to drop. So hold a *limit* and compare what answers take with the least they took lately. Below the
+goal the limit grows by a part of its square root (the queue that chance alone needs); above it, it shrinks at once.
 That is Netflix's Gradient2 ("Performance under load", 2018) with one difference: the goal is not a small multiple of
-the least time alone but at least GOAL_MIN_S, because slates are made in batches and a person does not feel 0.1 s.
+the least time alone but at least GOAL_MIN_S, because slates are made in batches: more at once is less work for each.
 
 The least time is kept per kind of request and forgotten after LEAST_KEPT_S. Under an overload that lasts longer it
 rises with the load; GOAL_MAX_S keeps that from letting the limit grow without end.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 LIMIT_FIRST, LIMIT_MIN, LIMIT_MAX = 32.0, 8.0, 256.0
 TOLERANCE = 4.0  # times the least time: what sharing one core with a batch or a fold costs on a good day
-GOAL_MIN_S, GOAL_MAX_S = 0.1, 0.25  # a tenth of a second is not felt; a client's patience begins at 0.5 s
+GOAL_MIN_S, GOAL_MAX_S = 0.15, 0.25  # hardly felt, and batches stay large; a client's patience begins at 0.5 s
 SHRINK_MIN = 0.5  # one bad window halves the limit at most
 GROW = 0.2  # of its square root, per window: down at once, up by and by
 WINDOW_S, WINDOW_SAMPLES = 0.1, 10  # a window ends when it has both: a guess from fewer is chance
