@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from holdfast.drills.january import draw, timeline
 from holdfast.drills.january_baseline import DEFENCES, NEW_VIEWS, choose
 from holdfast.drills.january_crowd import Books, Pull, Upload
 from holdfast.drills.january_platforms import Baseline
+from holdfast.drills.january_report import Seen, page
 from holdfast.drills.january_store import Store
-from holdfast.drills.january_symptoms import NEVER_S, Figures, Price, Run, figures, rows
+from holdfast.drills.january_symptoms import NEVER_S, Figures, Price, Run, figures, prices, rows
 from holdfast.drills.world import Clip
 
 WAIT_S = 60.0
@@ -117,6 +119,18 @@ def test_every_line_of_the_outage_names_its_source_and_every_defence_is_told() -
     assert sum(bool(m.drill) for m in moments) >= 5
     told = (Path(__file__).parents[2] / "docs" / "january.md").read_text()
     assert [name for name, _ in DEFENCES if f"| {name} |" not in told] == []
+
+
+def test_the_page_needs_nothing_else_and_shows_every_row() -> None:
+    books = Books(pulls=[pull(k) for k in range(100, 200)], uploads={"a": Upload("a", 101.0, 105.0, 110.0)})
+    run = Run(cut_s=120, back_s=160, end_s=200, status_s=1, lost=0, acknowledged=9, lost_with_disks=0, deep_before=1,
+              deep_after=1, price=PRICE)  # fmt: skip
+    seen = [Seen(name, books, run, [121.0, 150.0]) for name in ("baseline", "Holdfast")]
+    table, price = rows(figures(books, run), figures(books, run)), prices(PRICE, PRICE)
+    html = page(1, seen, table, price, timeline())
+    assert all(escape(s.name.removeprefix("price: ")) in html for s in [*table, *price])
+    assert all(escape(m.source) in html for m in timeline()) and all(escape(what) in html for _, what in DEFENCES)
+    assert html.count("<svg") >= 6 and "http:" not in html and "https:" not in html and "<script" not in html
 
 
 async def until(happens: Callable[[], object], what: str) -> None:

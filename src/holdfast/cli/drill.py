@@ -127,11 +127,19 @@ def spike(*, seconds: float = 20.0, json: Json = False) -> None:
 
 
 @group.command(name="january-2026")
-def january(*, seed: int = 1, json: Json = False) -> None:
-    """The outage of 25 January 2026 in minutes, on a good baseline and on Holdfast: symptoms, and the price."""
+def january(*, seed: int = 1, report: Path | None = None, json: Json = False) -> None:
+    """The outage of 25 January 2026 in minutes, on a good baseline and on Holdfast: symptoms, and the price.
+
+    Parameters
+    ----------
+    seed
+        of the people, their tastes and the videos.
+    report
+        a file to write a page to, with the rows and how the minutes went.
+    """
     from holdfast.drills.january import run
 
-    result = run(seed, _say)
+    result = run(seed, report, _say)
     if json:
         words.as_json(result)
     else:

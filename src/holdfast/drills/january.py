@@ -18,11 +18,13 @@ import msgspec
 import numpy as np
 
 from holdfast.core.errors import Degraded
+from holdfast.drills import january_report
 from holdfast.drills.january_app import App
 from holdfast.drills.january_baseline import DEFENCES
 from holdfast.drills.january_crowd import Books, Creators, Person, alive
 from holdfast.drills.january_platforms import Baseline, Holdfast, Platform, clear, size_mb
-from holdfast.drills.january_symptoms import NEVER_S, Figures, Price, Run, figures, prices, rows
+from holdfast.drills.january_report import Seen
+from holdfast.drills.january_symptoms import NEVER_S, Moment, Price, Run, figures, prices, rows
 from holdfast.drills.world import World, clips
 
 TIMELINE = Path(__file__).with_name("january-2026.toml")
@@ -37,27 +39,30 @@ SETTLE_S = 60.0
 Say = Callable[[str], None]
 
 
-class Moment(msgspec.Struct, forbid_unknown_fields=True):
-    """One line of the outage as reported. `drill`: what of the drill stands for it, empty if nothing does."""
-
-    when: str
-    what: str
-    source: str
-    drill: str = ""
-
-
 def timeline() -> list[Moment]:
     """Read the outage as it was publicly reported."""
     return msgspec.convert(tomllib.loads(TIMELINE.read_text())["moment"], list[Moment])
 
 
-def run(seed: int, say: Say) -> dict[str, Any]:
-    """Replay on both platforms; → `{passed, seed, symptoms, price, defences, timeline, baseline, holdfast}`."""
-    return asyncio.run(_both(seed, say))
+def run(seed: int, page: Path | None, say: Say) -> dict[str, Any]:
+    """Replay on both platforms; → `{passed, seed, symptoms, price, defences, timeline, baseline, holdfast}`.
+
+    `page`: a file to write the report to.
+    """
+    seen = asyncio.run(_both(seed, say))
+    base, hold = (figures(s.books, s.run) for s in seen)
+    symptoms, price, moments = rows(base, hold), prices(seen[0].run.price, seen[1].run.price), timeline()
+    if page is not None:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(january_report.page(seed, seen, symptoms, price, moments))
+    return {
+        "passed": all(s.holdfast_ok for s in symptoms), "seed": seed, "symptoms": symptoms, "price": price,
+        "defences": [list(d) for d in DEFENCES], "timeline": moments, "baseline": base, "holdfast": hold,
+    }  # fmt: skip
 
 
-async def _both(seed: int, say: Say) -> dict[str, Any]:
-    found: list[tuple[Figures, Price]] = []
+async def _both(seed: int, say: Say) -> list[Seen]:
+    found: list[Seen] = []
     for platform in (Baseline(), Holdfast()):
         folder = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
         try:
@@ -65,16 +70,10 @@ async def _both(seed: int, say: Say) -> dict[str, Any]:
         finally:
             await platform.aclose()
             clear(folder)
-    (base, base_price), (hold, hold_price) = found
-    symptoms = rows(base, hold)
-    return {
-        "passed": all(s.holdfast_ok for s in symptoms), "seed": seed, "symptoms": symptoms,
-        "price": prices(base_price, hold_price), "defences": [list(d) for d in DEFENCES], "timeline": timeline(),
-        "baseline": base, "holdfast": hold,
-    }  # fmt: skip
+    return found
 
 
-async def _one(platform: Platform, folder: Path, seed: int, say: Say) -> tuple[Figures, Price]:
+async def _one(platform: Platform, folder: Path, seed: int, say: Say) -> Seen:
     """The whole replay on one platform."""
     say(f"{platform.name}: starts")
     world = World(seed, clips(seed, CLIPS))
@@ -92,7 +91,7 @@ async def _one(platform: Platform, folder: Path, seed: int, say: Say) -> tuple[F
         run.end_s = time.monotonic()
     run.acknowledged, run.lost = await _settled(platform)
     run.price.storage_mb = await asyncio.to_thread(size_mb, folder)
-    return figures(books, run), run.price
+    return Seen(platform.name, books, run, [at_s for app in apps for at_s, _ in app.acked])
 
 
 async def _warm(books: Books) -> None:

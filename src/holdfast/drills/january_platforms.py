@@ -35,7 +35,7 @@ from holdfast.drills.world import Clip
 from holdfast.region.roles import ENV
 from holdfast.region.supervisor import Supervisor
 
-START_S = 60.0
+START_S, ASK_S = 90.0, 3.0
 ITEMS_PER_PUT = 300
 DARK, SPARE = "us-east", "us-west"
 TICK = os.sysconf("SC_CLK_TCK")
@@ -160,7 +160,7 @@ class Baseline:
 
     async def _get(self, url: str) -> dict[str, Any]:
         with suppress(aiohttp.ClientError, TimeoutError, OSError):
-            async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=0.5)) as answered:
+            async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=ASK_S)) as answered:
                 return await answered.json()
         return {}
 
@@ -303,12 +303,21 @@ class Holdfast:
         """How many of these a region of `regions` lacks."""
         worst = 0
         for region in regions:
-            held = IntervalSet()
-            for first, last in await app.client.held(region):
-                held.starts.append(first)
-                held.ends.append(last)
+            held = await self._held(app, region)
             worst = max(worst, sum(n not in held for n in numbers))
         return worst
+
+    async def _held(self, app: HoldfastApp, region: str) -> IntervalSet:
+        """What a region holds of an app's entries; asked again while it is busy, for it serves people first."""
+        end_s = time.monotonic() + START_S
+        while True:
+            try:
+                pairs = await app.client.held(region)
+                return IntervalSet([first for first, _ in pairs], [last for _, last in pairs])
+            except Degraded:
+                if time.monotonic() > end_s:
+                    raise
+                await asyncio.sleep(0.2)
 
     def mark(self) -> None:
         self._marks = [set(app.numbers) for app in self._apps]

@@ -18,6 +18,15 @@ STATUS_S = 60.0
 NEVER_S = 999.0
 
 
+class Moment(msgspec.Struct, forbid_unknown_fields=True):
+    """One line of the outage as reported. `drill`: what of the drill stands for it, empty if nothing does."""
+
+    when: str
+    what: str
+    source: str
+    drill: str = ""
+
+
 class Run(msgspec.Struct, kw_only=True):
     """One platform's run: moments (monotonic s), and what was measured besides the books."""
 
@@ -105,13 +114,14 @@ def _late(u: Upload) -> bool:
     return not 0 <= u.done_s - u.pressed_s <= LATE_S
 
 
-def _good(p: Pull) -> bool:
+def good(p: Pull) -> bool:
+    """Whether a pull was answered as before: personal, of now, without repeats."""
     return p.kind == "personal" and p.fresh and not p.repeats and p.videos > 0
 
 
 def _served(pulls: Sequence[Pull], cut_s: float) -> float:
     """Seconds from the cut to the first good pull that began after it."""
-    return min((p.at_s - cut_s for p in pulls if _good(p) and p.at_s - p.took_s >= cut_s), default=NEVER_S)
+    return min((p.at_s - cut_s for p in pulls if good(p) and p.at_s - p.took_s >= cut_s), default=NEVER_S)
 
 
 def _recovered(pulls: Sequence[Pull], cut_s: float, end_s: float) -> float:
@@ -121,7 +131,7 @@ def _recovered(pulls: Sequence[Pull], cut_s: float, end_s: float) -> float:
         if since_s + STEADY_S > end_s:
             break
         span = [p for p in pulls if since_s <= p.at_s < since_s + STEADY_S]
-        if sum(map(_good, span)) >= STEADY_SHARE * len(span):
+        if sum(map(good, span)) >= STEADY_SHARE * len(span):
             return since_s - cut_s
     return NEVER_S
 
