@@ -56,7 +56,8 @@ class NodeReleases:
         self._state = state
         self._fetcher = fetcher
         self.newest: Release | None = None  # of LINEAR
-        self._linear = ""  # the digest of LINEAR's that was taken up last
+        self._linear = ""  # the digest of LINEAR's that was taken up or refused last
+        self._served: Release | None = None  # the one that serves, if that is another
         self._refused = Refusals()
         self._base: tuple[str, object] | None = None
         self._news = asyncio.Event()
@@ -110,10 +111,11 @@ class NodeReleases:
         except Broken:  # the learner's gate should have stopped it; ours does, and the old model goes on
             state.count("releases_refused")
             self._linear = release.sha
+            self.newest = self._served  # what it said it had learned from holds back no honest one
             return
         state.model = Model(predict, release.sha, release.learned_to, release.examples, release.figures)
         state.networks.follow_linear(predict)
-        self._linear = release.sha
+        self._linear, self._served = release.sha, release
         state.count("releases")
 
     async def _take_network(self, release: Release) -> None:
