@@ -47,7 +47,8 @@ def test_a_bad_release_from_tomorrow_holds_back_no_honest_one(monkeypatch) -> No
 
     for sha in ("first", "second"):
         blobs[sha] = dump(LinearModel(["a"], 1.0, np.ones((1, 1), np.float32)))
-    monkeypatch.setattr(node_release.linear, "Linear", lambda model, catalogue, sha: SimpleNamespace(sha=sha, refresh=int))
+    made = lambda model, catalogue, sha: SimpleNamespace(sha=sha, refresh=int)  # noqa: E731
+    monkeypatch.setattr(node_release.linear, "Linear", made)
     state = SimpleNamespace(count=counted.append, world=SimpleNamespace(catalogue=None), model=None,
                             networks=SimpleNamespace(follow_linear=lambda predict: None))  # fmt: skip
     releases = NodeReleases(state, Fetcher())  # type: ignore[arg-type]
