@@ -126,6 +126,14 @@ def test_the_page_stands_alone_and_says_the_verdict() -> None:
     assert "could not run" in report.page(row, could_not(row, 7, "needs root"), Books())
 
 
+def test_a_drill_with_books_of_its_own_gets_a_page_too() -> None:
+    result = {"passed": False, "broken": ["goodput"], "silent": {"waits": {"p99_s": 0.5}, "cuts": [{"lost": 3}]}}
+    page = report.plain("spike", "Ten times the traffic: do people notice?", result)
+    assert "Ten times the traffic" in page and "do people notice?" in page and "goodput" in page
+    assert "silent waits p99_s" in page and "silent cuts 1 lost" in page and "nothing was" not in page
+    assert "could not run" in report.plain("power-cut", "x", {"passed": True, "skipped": "needs /dev/fuse"})
+
+
 def test_labels_keep_their_distance_and_their_order() -> None:
     lines = [Series(name, []) for name in "abcd"]
     placed = report_plot.spread([(50.0, lines[0]), (51.0, lines[1]), (190.0, lines[2]), (191.0, lines[3])])

@@ -10,6 +10,7 @@ from holdfast.cli import words
 from holdfast.core.errors import Refused
 
 EXIT_FAILED = 1  # a drill whose promise was not kept
+Report = Annotated[Path | None, Parameter(name="--report", help="write a page of what came of it")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="print one JSON object as the last line")]
 
 group = App(name="drill", help="Break something on real processes, watch, restore, judge.")
@@ -73,32 +74,32 @@ def drill(
 
 @group.command(name="kill")
 def kill(*, seconds: float = 30.0, clients: int = 50, mode: Literal["silent", "refuse", "both"] = "both",
-         json: Json = False) -> None:  # fmt: skip
+         report: Report = None, json: Json = False) -> None:  # fmt: skip
     """us-east goes dark under load and loses its disk; nothing acknowledged is lost, every client goes on."""
     from holdfast.drills.kill import run
 
-    _drilled(run(["silent", "refuse"] if mode == "both" else [mode], clients, seconds, _say), json)
+    _drilled(run(["silent", "refuse"] if mode == "both" else [mode], clients, seconds, _say), json, "kill", report)
 
 
 @group.command(name="away")
-def away(*, seconds: float = 30.0, json: Json = False) -> None:
+def away(*, seconds: float = 30.0, report: Report = None, json: Json = False) -> None:
     """A peer is gone for a while: how soon carrying resumes and watermarks agree."""
     from holdfast.drills.away import run
 
-    _drilled(run(seconds, _say), json)
+    _drilled(run(seconds, _say), json, "away", report)
 
 
 @group.command(name="flip")
-def flip(*, seconds: float = 10.0, json: Json = False) -> None:
+def flip(*, seconds: float = 10.0, report: Report = None, json: Json = False) -> None:
     """One bit flips in every file of a stopped region's log server: what is mended, what is lost, and is it said?"""
     from holdfast.drills.flip import run
 
-    _drilled(run(seconds, _say), json)
+    _drilled(run(seconds, _say), json, "flip", report)
 
 
 @group.command(name="power-cut")
 def power_cut(*, mode: Literal["fsynced", "eager", "strict", "all"] = "fsynced", seconds: float = 8.0,
-              clients: int = 12, seed: int = 1, json: Json = False) -> None:  # fmt: skip
+              clients: int = 12, seed: int = 1, report: Report = None, json: Json = False) -> None:  # fmt: skip
     """All regions lose power at once, twice, and what was never fsynced is gone: is anything acknowledged missing?
 
     Parameters
@@ -114,16 +115,16 @@ def power_cut(*, mode: Literal["fsynced", "eager", "strict", "all"] = "fsynced",
     from holdfast.drills.power import run
 
     modes = ["fsynced", "eager", "strict"] if mode == "all" else [mode]
-    _drilled(run(modes, clients, seconds, seed, _say), json)
+    _drilled(run(modes, clients, seconds, seed, _say), json, "power-cut", report)
 
 
 @group.command(name="spike")
-def spike(*, seconds: float = 20.0, json: Json = False) -> None:
+def spike(*, seconds: float = 20.0, report: Report = None, json: Json = False) -> None:
     """Ten times the usual low-priority traffic, then four times what a region can bear: do people notice?"""
     from holdfast.drills.spike import run
 
     result = run(seconds, _say)
-    _drilled(result if json else {"spike": result, "passed": result["passed"]}, json)
+    _drilled(result if json else {"spike": result, "passed": result["passed"]}, json, "spike", report)
 
 
 @group.command(name="january-2026")
@@ -152,7 +153,12 @@ def january(*, seed: int = 1, report: Path | None = None, json: Json = False) ->
         sys.exit(EXIT_FAILED)
 
 
-def _drilled(result: dict[str, object], json: bool) -> None:
+def _drilled(result: dict[str, object], json: bool, name: str, report: Path | None) -> None:
+    if report is not None:
+        from holdfast.drills.report import plain
+
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(plain(name, group[name].help.strip().split("\n")[0], result))
     if json:
         words.as_json(result)
     else:

@@ -7,7 +7,10 @@ verdict as a word, versions and seed. Plots begin where the drill begins and cou
 import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from html import escape
+
+import msgspec
 
 import holdfast
 from holdfast.core.feed.ladder import Rung
@@ -73,6 +76,32 @@ def page(drill: Drill, verdict: Verdict, books: Books) -> str:
         parts.append(_table("What this drill alone measures", verdict.more))
     parts += [_timeline(verdict), _foot(verdict), "</main></html>"]
     return "".join(parts)
+
+
+def plain(name: str, what: str, result: Mapping[str, object]) -> str:
+    """The page of a drill that keeps books of its own: its figures, and the verdict that it gave. `what`: in words."""
+    first, _, rest = what.partition("; " if "; " in what else ": ")
+    flat: dict[str, float | str] = {}
+    _flatten("", {k: v for k, v in msgspec.to_builtins(dict(result)).items() if k not in ("passed", "broken")}, flat)
+    broken = result.get("broken")
+    said = [str(b) for b in broken] if isinstance(broken, list) else []
+    verdict = Verdict(
+        name=name, hypothesis=rest or first, passed=bool(result["passed"]) and "skipped" not in result, more=flat,
+        broken=said or ([] if result["passed"] else ["see the figures"]), ran="skipped" not in result,
+        why_not=str(result.get("skipped", "")),
+    )  # fmt: skip
+    return page(Drill(name, first, verdict.hypothesis, lambda stage: nullcontext()), verdict, Books())
+
+
+def _flatten(before: str, value: object, into: dict[str, float | str]) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _flatten(f"{before} {key}".strip(), inner, into)
+    elif isinstance(value, list):
+        for k, inner in enumerate(value, 1):
+            _flatten(f"{before} {k}", inner, into)
+    elif value is not None:
+        into[before] = value if isinstance(value, float | int) else str(value)
 
 
 def _say(verdict: Verdict, word: str) -> str:
@@ -192,6 +221,6 @@ def _timeline(verdict: Verdict) -> str:
 def _foot(verdict: Verdict) -> str:
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     versions = f"Holdfast {holdfast.__version__}, Python {platform.python_version()}, {platform.system()}"
-    said = f"{versions}; seed {verdict.seed}; {when}"
-    again = f"holdfast drill {verdict.name} --seed {verdict.seed}"
+    said = f"{versions}; seed {verdict.seed}; {when}" if verdict.seed else f"{versions}; {when}"
+    again = f"holdfast drill {verdict.name}" + (f" --seed {verdict.seed}" if verdict.seed else "")
     return f'<p class="quiet" style="margin-top:32px">{escape(said)}. Again: <code>{escape(again)}</code></p>'
