@@ -272,3 +272,8 @@ def test_what_a_drill_burns_itself_is_not_put_down_to_others(monkeypatch: pytest
     finally:
         child.kill()
         child.wait()
+
+
+def test_every_drill_stands_in_the_docs() -> None:
+    told = (Path(__file__).parent.parent.parent / "docs" / "drills.md").read_text()
+    assert [d.name for d in DRILLS if f"`{d.name}`" not in told] == []
