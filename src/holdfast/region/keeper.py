@@ -174,12 +174,13 @@ class Keeper:
         while True:
             aside = self.salvage.aside()
             try:
+                self.store.claim(self.server.keeper)
                 record = keeper_held.load(self._held_path, self._parts.disk)
                 report = await recover(self.store, record, self._parts.verifiers, self.salvage)
                 await self.salvage.put_away([*aside, *self.salvage.made])
                 break
-            except Degraded as e:
-                self._say("warning", f"recovery waits for the log server: {e}")
+            except (Degraded, OSError) as e:
+                self._say("warning", f"recovery waits for the log server and its disk: {e}")
                 self.store.copies.clear()
                 await asyncio.sleep(STAND_BY_EVERY_S)
         for key, bad in report.damaged.items():

@@ -9,6 +9,7 @@ there is, but a silent truncation can no longer be named).
 import asyncio
 import hashlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -78,11 +79,14 @@ def save(path: Path, record: HeldRecord, disk: Disk = DISK) -> None:
     disk.settle(path.parent)
 
 
-async def save_later(path: Path, record: HeldRecord, lock: threading.Lock, disk: Disk = DISK) -> None:
-    """`save` beside the event loop, under `lock`. Raises Degraded if the disk refuses."""
+async def save_later(
+    path: Path, record: HeldRecord, lock: threading.Lock, disk: Disk = DISK, check: Callable[[], None] = lambda: None
+) -> None:
+    """`save` beside the event loop, under `lock`, after `check`. Raises Degraded if the disk refuses."""
 
     def locked() -> None:
         with lock:
+            check()
             save(path, record, disk)
 
     try:

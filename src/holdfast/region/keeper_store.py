@@ -87,6 +87,8 @@ class Store:
         self.suspects: set[Key] = set()  # copies whose reading failed: the scrubber looks at them first
         self.on_block: Callable[[Copy, Link, bytes], None] = lambda _copy, _link, _message: None
         self._held_path = directory / "held.json"
+        self._owner_path = directory / "keeper"
+        self._owner = b""
         self._held_lock = threading.Lock()  # a write whose task was cancelled goes on in its thread to its end
         self._dirty = False
         self._news: dict[Class, asyncio.Event] = {c: asyncio.Event() for c in Class}
@@ -240,15 +242,29 @@ class Store:
             )  # fmt: skip
         return out
 
+    def claim(self, name: str) -> None:
+        """Make this keeper the one that rearranges the region's files; one that did so before must end.
+
+        Streams are fenced block by block. The record, the pieces and what is cut from streams are fenced here: a keeper
+        that lives on beside its successor would take what that one closed for lost. Found by simulation.
+        """
+        self._owner = name.encode()
+        self._disk.write(self._owner_path, self._owner)
+
+    def _check_owner(self) -> None:
+        if self._owner and self._disk.read(self._owner_path) != self._owner:
+            raise Broken("another keeper of this region has taken over")
+
     async def save_held(self) -> None:
-        """Fsync the record of watermarks now."""
+        """Fsync the record of watermarks now. Raises Degraded if the disk refuses, Broken if it is another's by now."""
         self._dirty = False
         async with self.files.lock:
-            await save_later(self._held_path, self.record(), self._held_lock, self._disk)
+            await save_later(self._held_path, self.record(), self._held_lock, self._disk, self._check_owner)
 
     def save_held_now(self, clean: bool) -> None:
         """Fsync the record at the end of the process. A disk that refuses leaves the one of a moment ago."""
-        with self._held_lock, contextlib.suppress(OSError):
+        with self._held_lock, contextlib.suppress(OSError, Broken):
+            self._check_owner()
             save(self._held_path, self.record(clean=clean), self._disk)
 
     async def keep_record(self, say: Callable[[str], None]) -> None:

@@ -33,6 +33,7 @@ class Judge:
     def meanwhile(self) -> None:
         """What must hold under fire."""
         world = self.world
+        world.ledger.look(world.sites.values())
         for text in world.ledger.breaches:
             world.breach(text)
         world.ledger.breaches.clear()
@@ -276,7 +277,7 @@ def _rows(site: Site, copy: Copy) -> dict[int, bytes]:
         data = site.disk.seen.get(site.keeper.store.files.path(copy.cls, piece.sha), b"")
         if data:
             out.update(enumerate(unpack(data), piece.first))
-    return out
+    return {n: row for n, row in out.items() if n <= copy.end.n}  # beyond it: stored, and the keeper has not heard yet
 
 
 def _damage(site: Site) -> list[str]:
@@ -313,8 +314,12 @@ def _digest(site: Site) -> dict[str, Any]:
     return {"items": items, "people": people, "devices": devices}
 
 
-def _difference(a: dict[str, Any], b: dict[str, Any]) -> str:
-    for key in sorted({*a, *b}):
-        if a.get(key) != b.get(key):
-            return f"{key}: {str(a.get(key))[:300]} / {str(b.get(key))[:300]}"
-    return "nothing"
+def _difference(a: Any, b: Any) -> str:
+    """The first thing in which two states differ, in words."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        key = next(k for k in sorted({*a, *b}) if a.get(k) != b.get(k))
+        return f"{key}: {_difference(a.get(key), b.get(key))}"
+    if isinstance(a, tuple | list) and isinstance(b, tuple | list) and len(a) == len(b):
+        k = next(k for k in range(len(a)) if a[k] != b[k])
+        return f"[{k}] {_difference(a[k], b[k])}"
+    return f"{str(a)[:300]} / {str(b)[:300]}"

@@ -51,7 +51,7 @@ class Hand:
         act = getattr(self, "_" + fault.kind.replace(" ", "_").replace("-", "_"))
         if fault.kind in DESTROYS:
             self._destroy(site, act, fault)
-        elif act(site, fault) is not False:
+        elif act(site, fault) is not False:  # False: it did not come to it, or will be told later
             self._struck(fault)
 
     def _struck(self, fault: Fault) -> None:
@@ -60,6 +60,7 @@ class Hand:
 
     def _destroy(self, site: Site, act: object, fault: Fault) -> None:
         ledger, sites = self.world.ledger, self.world.sites
+        ledger.look(sites.values())
         before = ledger.held_by(site)
         if act(site, fault) is False:  # type: ignore[operator]
             return
@@ -145,6 +146,17 @@ class Hand:
     def _disks_lost(self, site: Site, fault: Fault) -> None:
         site.lose_disks()
         site.later(fault.for_s, site.power_back)
+
+    def _disks_rolled_back(self, site: Site, fault: Fault) -> bool:
+        """An image of the disks, taken now, is put in their place later, as from a snapshot of a virtual machine."""
+        image = site.image()
+
+        def restore() -> None:
+            if not self.over and site.powered:
+                self._destroy(site, lambda _site, _fault: site.restore(image), fault)
+
+        self.world.loop.call_later(1.0 + fault.for_s, restore)
+        return False
 
     def _flipped_message(self, site: Site, fault: Fault) -> bool:
         """A bit turns in a message on disk; then the server dies, or reads it from disk."""

@@ -52,6 +52,27 @@ class Ledger:
     homes: dict[Id, set[Digest]] = field(default_factory=dict[Id, set[Digest]])
     told: dict[Id, Told] = field(default_factory=dict[Id, Told])
     breaches: list[str] = field(default_factory=list[str])
+    _messages: dict[bytes, Digest] = field(default_factory=dict[bytes, Digest])
+    _fresh: set[Id] = field(default_factory=set[Id])  # called safe since the last look
+
+    def called_safe(self, entry: Id) -> None:
+        """A client was told that it may let go of an entry."""
+        self.told.setdefault(entry, Told()).safe = True
+        self._fresh.add(entry)
+
+    def look(self, sites: "Iterable[Site]") -> None:
+        """What was just called safe lies on some disk. Call it before a disk loses anything, and now and then.
+
+        Where *local* is the strongest state there is, a client lets go after a while, whatever became of it.
+        """
+        if not self._fresh:
+            return
+        held = set[Digest]().union(*(self.held_by(site) for site in sites))
+        for entry in sorted(self._fresh):
+            homes = self.homes.get(entry, set[Digest]())
+            if homes.isdisjoint(held) and not (homes and all(map(self._alone, homes))):
+                self.breaches.append(f"entry {entry} was called safe, and nobody holds it")
+        self._fresh.clear()
 
     def stored(self, region: str, row: bytes) -> None:
         """A log server stored a message."""
@@ -65,6 +86,7 @@ class Ledger:
                 except UNREADABLE:
                     continue
             self.blocks[digest] = Sealed(block, row, found)
+            self._messages[row] = digest
             for e in found:
                 self.homes.setdefault((e.device.removeprefix("p-"), e.outbox), set()).add(digest)
         cls, origin = self.blocks[digest].block.chain.split("/")
@@ -85,8 +107,7 @@ class Ledger:
 
     def _whole(self, row: bytes) -> Digest:
         """The digest of a message that is what its origin sealed, signature and all; b"" for another."""
-        sealed = self.blocks.get(digest := digest_of(row))
-        return digest if sealed is not None and sealed.message == row else b""
+        return self._messages.get(row, b"")
 
     def _alone(self, digest: Digest) -> bool:
         """Whether a block is personal, and its jurisdiction has no second region."""
@@ -119,8 +140,7 @@ class Ledger:
             told.lost_by.add(site.region)
             if any(self.holds(entry, held) for held in others.values()) or told.excused:
                 continue
-            alone = all(self._alone(d) for d in self.homes[entry])
-            if told.safe and len(told.lost_by) < 2 and not alone:
+            if told.safe and len(told.lost_by) < 2 and not all(map(self._alone, self.homes[entry])):
                 self.breaches.append(f"entry {entry} was called safe, and only {site.region} held it")
             told.excused = f"{', '.join(sorted(told.lost_by))} lost it"
 

@@ -5,7 +5,9 @@ plays the supervisor: what ends is started again, through recovery.
 """
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -19,8 +21,9 @@ from holdfast.core.topology import Topology
 from holdfast.region.keeper import Keeper
 from holdfast.region.keeper_parts import Parts
 from holdfast.sim import keys
-from holdfast.sim.aside import Aside
+from holdfast.sim.aside import Aside, Files
 from holdfast.sim.disk import SimDisk
+from holdfast.sim.jetstream import Stream
 from holdfast.sim.loop import Process
 from holdfast.sim.network import Network
 from holdfast.sim.server import Connection, LogServer
@@ -44,6 +47,15 @@ class SimHome(Home):
 
     def load(self) -> Topology:
         return self._top
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A region's disks at some moment."""
+
+    files: dict[Path, bytes]
+    streams: dict[str, Stream]
+    copies: dict[str, Files]
 
 
 class Site:
@@ -240,3 +252,15 @@ class Site:
         self.server.streams.all.clear()
         self.aside.copies.clear()
         self.shelf = []
+
+    def image(self) -> "Image":
+        """What lies on the disks now."""
+        files = dict(self.disk.kept)
+        return Image(files, copy.deepcopy(self.server.streams.all), dict(self.aside.copies))
+
+    def restore(self, image: "Image") -> None:
+        """Power goes, an old image takes the place of the disks, power returns."""
+        self.power_cut()
+        self.disk.kept, self.disk.seen = dict(image.files), dict(image.files)
+        self.server.streams.all, self.aside.copies = image.streams, image.copies
+        self.later(0.5, self.power_back)

@@ -103,8 +103,8 @@ class Viewer:
         if told.what not in ("acked", "safe"):
             return
         for number in told.numbers:
-            said = self.ledger.told.setdefault((self.client.alias, number), Said())
+            entry = (self.client.alias, number)
             if told.what == "safe":
-                said.safe = True
+                self.ledger.called_safe(entry)
             else:
-                said.local.add(told.region)
+                self.ledger.told.setdefault(entry, Said()).local.add(told.region)
