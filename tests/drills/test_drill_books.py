@@ -57,6 +57,7 @@ def test_figures_of_books_whose_figures_are_known() -> None:
     assert (f.clients, f.clients_elsewhere, f.slates, f.slates_per_s) == (3, 1, 11, 9 / 4)
     assert (f.acknowledged, f.safe, f.failed_slates, f.repeats) == (2, 1, 1, 1)
     assert (f.detected_s, f.detected_by, f.suspected_s_max, f.left_s_max) == (0.6, "a client", 0.6, 0.6)
+    assert f.hurt_s_max == 0.5, "its first slate after the fault was asked for at 0.1 s"
     assert f.returns_max == 1, "the return after the restoration is no relapse"
     assert (f.read_wait_s_p99, f.next_read_s_max) == (0.6, 0.7)
     assert (f.write_wait_s_p99, f.next_write_s_max) == (1.0, 1.2)

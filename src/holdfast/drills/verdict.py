@@ -43,6 +43,7 @@ class Figures(msgspec.Struct, kw_only=True):
     next_write_s_max: float
     slate_ms_p99: float  # while the fault lasted
     left_s_max: float  # until the last client of the struck region had moved away; −1: it need not
+    hurt_s_max: float  # the same from the first slate that a client asked for and did not get there
     returns_max: int  # of one client to the struck region, while the fault lasted
     lag_s_max: float  # as regions said, while the fault lasted and after
     safe_wait_s_max: float  # from acknowledged to safe, as clients heard
@@ -133,6 +134,7 @@ def measure(books: Books, fault: Span, region: str, before_s: float, *, must_lea
     writes = [_first([(said_s, said_s + took_s) for said_s, took_s in r.write_s], t0) for r in there]
     read_s, write_s = [end - begun for begun, end in reads], [end - begun for begun, end in writes]
     left = [_after([at for at, to in r.moved if to != region], t0) for r in there]
+    hurt = [gone - _hurt(r, region, t0) for r, gone in zip(there, left, strict=True)]
     suspected = [_after([at for at, name in r.suspected if name == region], t0) for r in there]
     return Figures(
         clients=len(crowd), clients_elsewhere=len(home) - len(there), slates=len(slates),
@@ -149,6 +151,7 @@ def measure(books: Books, fault: Span, region: str, before_s: float, *, must_lea
         next_write_s_max=round(max(end for _, end in writes), 3),
         slate_ms_p99=1000 * quantile([s.took_s for s in during], 0.99),
         left_s_max=round(max(left), 3) if must_leave else -1.0,
+        hurt_s_max=round(max(0.0, *hurt), 3) if must_leave else -1.0,
         returns_max=max(sum(to == region and t0 < at < t1 for at, to in r.moved) for r in there),
         lag_s_max=max((x.lag_s for x in books.looks if x.at_s >= t0), default=0.0),
         safe_wait_s_max=quantile([took for r in records for at, took in r.safe_s if at >= t0 - before_s], 1.0),
@@ -167,6 +170,12 @@ def _first(spans: list[tuple[float, float]], t0: float) -> tuple[float, float]:
     """The first of these (asked, answered) that was answered after `t0`, in seconds since; NEVER_S if none was."""
     begun, end = min((s for s in spans if s[1] >= t0), key=lambda s: s[1], default=(t0, t0 + NEVER_S))
     return max(0.0, begun - t0), end - t0
+
+
+def _hurt(record: Record, region: str, t0: float) -> float:
+    """When a client first asked for a slate that `region` did not give it, in seconds since `t0`; 0.0: never."""
+    asked = [s.at_s - s.took_s for s in record.slates if s.region != region]
+    return _after([at for at in asked if at >= t0], t0) if any(at >= t0 for at in asked) else 0.0
 
 
 def _after(times: list[float], t0: float) -> float:
