@@ -229,7 +229,11 @@ class Judge:
 
     def _same_folds(self, sites: list[Site]) -> None:
         """Regions of one jurisdiction know the same world."""
-        known = [(s.region, _digest(s)) for s in sites]
+        # An entry whose first sending went unanswered, and whose stamp a region then refused, is stamped anew: if the
+        # first was kept after all, regions keep whichever they folded first (docs/simulator.md, Limits).
+        anew = self.world.ledger.said_anew
+        self.world.trace.count("entry stamped anew", len(anew))
+        known = [(s.region, _digest(s, anew)) for s in sites]
         for name, digest in known[1:]:
             for part, value in digest.items():
                 if value != known[0][1][part]:
@@ -289,7 +293,7 @@ def _damage(site: Site) -> list[str]:
     return out
 
 
-def _digest(site: Site) -> dict[str, Any]:
+def _digest(site: Site, but: set[str]) -> dict[str, Any]:
     """What a node knows, by name and not by row, so that two can be compared."""
     assert site.node is not None
     world = site.node.state.world
@@ -303,7 +307,7 @@ def _digest(site: Site) -> dict[str, Any]:
         for row, name in enumerate(names)
     }  # fmt: skip
     people: dict[str, Any] = {}
-    for viewer, p in world.profiles.items():
+    for viewer, p in ((v, p) for v, p in world.profiles.items() if v not in but):
         people[viewer] = (
             sorted(names[r] for r in p.seen), sorted(names[r] for r in p.hidden),
             sorted((names[r], *w[:3], w[3] > 0) for r, w in p.likes.items()),  # whether it ranks is of bounded memory

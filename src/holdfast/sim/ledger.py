@@ -52,6 +52,9 @@ class Ledger:
     homes: dict[Id, set[Digest]] = field(default_factory=dict[Id, set[Digest]])
     told: dict[Id, Told] = field(default_factory=dict[Id, Told])
     breaches: list[str] = field(default_factory=list[str])
+    said_anew: set[str] = field(default_factory=set[str])  # devices of which an entry exists with two contents
+    _said: dict[Id, bytes] = field(default_factory=dict[Id, bytes])
+    _ends: dict[tuple[str, str], tuple[int, Digest]] = field(default_factory=dict[tuple[str, str], tuple[int, Digest]])
     _messages: dict[bytes, Digest] = field(default_factory=dict[bytes, Digest])
     _fresh: set[Id] = field(default_factory=set[Id])  # called safe since the last look
 
@@ -70,7 +73,8 @@ class Ledger:
         held = set[Digest]().union(*(self.held_by(site) for site in sites))
         for entry in sorted(self._fresh):
             homes = self.homes.get(entry, set[Digest]())
-            if homes.isdisjoint(held) and not (homes and all(map(self._alone, homes))):
+            twice = len(self.told[entry].lost_by) > 1  # told from before the second loss
+            if homes.isdisjoint(held) and not twice and not (homes and all(map(self._alone, homes))):
                 self.breaches.append(f"entry {entry} was called safe, and nobody holds it")
         self._fresh.clear()
 
@@ -80,18 +84,32 @@ class Ledger:
         if digest not in self.blocks:
             block = unseal(row)
             found: list[Entry] = []
+            readable: list[bytes] = []
             for raw in block.entries:
                 try:
                     found.append(decode(raw))
+                    readable.append(bytes(raw))
                 except UNREADABLE:
                     continue
             self.blocks[digest] = Sealed(block, row, found)
             self._messages[row] = digest
-            for e in found:
+            for e, raw in zip(found, readable, strict=True):
+                if self._said.setdefault((e.device.removeprefix("p-"), e.outbox), raw) != raw:
+                    self.said_anew.add(e.device.removeprefix("p-"))
                 self.homes.setdefault((e.device.removeprefix("p-"), e.outbox), set()).add(digest)
+        self._continues(region, digest)
         cls, origin = self.blocks[digest].block.chain.split("/")
         if cls == "personal" and self.jurisdictions.get(origin) != self.jurisdictions[region]:
             self.breaches.append(f"a block of {cls}/{origin} was stored in {region}")
+
+    def _continues(self, region: str, digest: Digest) -> None:
+        """What an origin's own log server stores follows what it stored before."""
+        b = self.blocks[digest].block
+        if b.chain.split("/")[1] == region:
+            end = self._ends.get((b.chain, b.epoch))
+            if end is not None and end[0] == b.n - 1 and end[1] != b.prev:
+                self.breaches.append(f"block {b.n} of {b.chain} was stored behind a block that it does not follow")
+            self._ends[b.chain, b.epoch] = (b.n, digest)
 
     def held_by(self, site: "Site", *, aside: bool = True) -> set[Digest]:
         """The blocks whose bytes lie undamaged on a region's disk."""
@@ -134,9 +152,11 @@ class Ledger:
         """
         now = self.held_by(site)
         gone = before - now
-        for entry, told in self.told.items():
-            if self.homes.get(entry, set()).isdisjoint(gone) or self.holds(entry, now):
+        touched = {(e.device.removeprefix("p-"), e.outbox) for digest in gone for e in self.blocks[digest].entries}
+        for entry in sorted(touched):
+            if self.holds(entry, now):
                 continue
+            told = self.told.setdefault(entry, Told())  # its acknowledgement may still be under way
             told.lost_by.add(site.region)
             if any(self.holds(entry, held) for held in others.values()) or told.excused:
                 continue

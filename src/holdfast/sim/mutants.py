@@ -71,8 +71,10 @@ PLANTED: tuple[Mutant, ...] = (
     Mutant("count a view twice", C + "catalogue", "        self.views[row] += 1\n", "        self.views[row] += 2\n"),
     Mutant("do not say that it is a rewatch", F + "pipeline", 'result = Result(viewer, rung, [], "seen" in level[i],',
            'result = Result(viewer, rung, [], False,'),
-    Mutant("leave a fork in one stream", R + "keeper_take", "                    elif _differs(copy, n, message):",
-           "                    elif False:"),
+    Mutant("skip the digest check of a blob", R + "keeper_files",
+           "return len(data), hashlib.sha256(data).hexdigest() == path.name", "return len(data), True"),
+    Mutant("a fenced keeper keeps its hands on the files", R + "keeper_store",
+           "if self._owner and self._disk.read(self._owner_path) != self._owner:", "if False:"),
     Mutant("a reader steps over what is not lost", "holdfast.adapters.log",
            "            known = answer.safe_version\n",
            "            known = answer.safe_version\n            for c, es in answer.held.items():\n"

@@ -23,6 +23,7 @@ KINDS = (
     "full disk", "clock jump", "poisoned entries", "trespass", "overload", "item removed", "item restored",
 )  # fmt: skip
 RATES = ("silent", "wrong", "doubtful", "stall")
+OFTEN = 0.3  # share of worlds in which a kind of fault occurs
 RARELY = 0.03  # it takes as long as ten other worlds
 DESTROYS = frozenset({"disks lost", "flipped message", "flipped piece", "hidden stream"})
 
@@ -69,11 +70,12 @@ def plan(seed: int) -> Plan:
     made.rates = {r: chance.choice([0.005, 0.03]) for r in RATES if chance.random() < 0.35}
     made.strict_disk, made.fresh_nodes = chance.random() < 0.5, chance.random() < 0.5
     names = [r.name for r in regions]
-    kinds = [k for k in KINDS if chance.random() < (RARELY if k == "overload" else 0.3)]
-    for kind in kinds:
-        for _ in range(chance.choice([1, 1, 2, 3])):
-            where, other = chance.sample(names, 2)
-            at = chance.uniform(2.0, made.fire_s - 1.0)
-            made.faults.append(Fault(at, kind, where, other, chance.choice([0.3, 1.0, 2.5, 5.0])))
+    for kind in KINDS:
+        draw = Random(f"plan/{seed}/{kind}")  # each kind for itself: another kind beside it changes nothing here
+        if draw.random() < (RARELY if kind == "overload" else OFTEN):
+            for _ in range(draw.choice([1, 1, 2, 3])):
+                where, other = draw.sample(names, 2)
+                at = draw.uniform(2.0, made.fire_s - 1.0)
+                made.faults.append(Fault(at, kind, where, other, draw.choice([0.3, 1.0, 2.5, 5.0])))
     made.faults.sort(key=lambda f: f.at_s)
     return made
