@@ -38,7 +38,7 @@ from holdfast.drills.fuse_wire import cannot_mount
 from holdfast.drills.kill import Say
 from holdfast.drills.load import Witness, living, put_items
 from holdfast.drills.power_books import QuietCalls, UploadBook, clips_missing
-from holdfast.drills.verdict import Verdict
+from holdfast.drills.verdict import Event, Verdict
 from holdfast.region.roles import NAMES
 from holdfast.region.supervisor import Supervisor
 
@@ -62,6 +62,7 @@ class AfterCut(msgspec.Struct, kw_only=True):
     """What was found after one cut. Everything called missing, lost or damaged is what the promise is about: 0."""
 
     torn: int | None
+    at_s: float = 0.0  # from the first cut
     acknowledged: int = 0
     missing_entries: int = 0  # acknowledged, and lacking in a region of the jurisdiction
     upload_bytes: int = 0  # acknowledged, of uploads under way
@@ -217,6 +218,7 @@ async def verdict(seed: int, say: Say) -> Verdict:
         out.broken.append(f"{found.outboxes_left} entries never left their outboxes")
     out.passed, out.seconds = found.passed, round(time.monotonic() - begun_s, 1)
     last = found.cuts[-1]
+    out.timeline = [event for cut in found.cuts for event in _events(cut)]
     out.more = {
         "cuts": len(found.cuts), "acknowledged": last.acknowledged, "serves again, s": round(last.serves_again_s, 1),
         "missing": sum(cut.wrong() for cut in found.cuts),
@@ -248,7 +250,7 @@ async def _drill(stage: Stage, key: str, seconds: float, seed: int, say: Say) ->
     mode = next(iter(stage.disks.values())).names
     await put_items(stage.places, stage.places[0].jurisdiction, key, ITEMS, stage.calls)
     cuts: list[AfterCut] = []
-    rate, left = 0.0, 0
+    rate, left, first_s = 0.0, 0, 0.0
     async with AsyncExitStack() as stack:
         for witness in stage.crowd:
             await stack.enter_async_context(witness.client)
@@ -258,26 +260,37 @@ async def _drill(stage: Stage, key: str, seconds: float, seed: int, say: Say) ->
             await stage.publish(CLIPS * k, key)
             before = stage.acknowledged
             took = await stage.cut_under_load(seconds, torn)
+            first_s = first_s or time.monotonic()
+            at_s = time.monotonic() - first_s
             rate = (stage.acknowledged - before) / seconds
-            cuts.append(await _judge(stage, took, torn))
+            cuts.append(await _judge(stage, AfterCut(torn=torn, at_s=at_s, disks=took)))
             say(f"{mode}: power cut {k}, {rate:.0f} entries/s: {_told(cuts[-1])}")
             left += await stage.let_go()
     return OneMode(names=mode, clients=len(stage.crowd), entries_per_s=rate, cuts=cuts, outboxes_left=left,
                    passed=not left and not any(c.wrong() for c in cuts))  # fmt: skip
 
 
-async def _judge(stage: Stage, took: dict[str, Cut], torn: int | None) -> AfterCut:
+async def _judge(stage: Stage, cut: AfterCut) -> AfterCut:
     """Give power back, and count what is missing."""
-    cut = AfterCut(
-        torn=torn, acknowledged=stage.acknowledged, upload_bytes=sum(stage.uploads.reached.values()),
-        clips=len(stage.published), disks=took,
-    )  # fmt: skip
+    cut.acknowledged, cut.clips = stage.acknowledged, len(stage.published)
+    cut.upload_bytes = sum(stage.uploads.reached.values())
     begun_s = time.monotonic()
     await asyncio.gather(*(stage.s.restore(region) for region in stage.disks))
     await stage.s.ready()
     cut.serves_again_s = time.monotonic() - begun_s
     await stage.count(cut, begun_s)
     return cut
+
+
+def _events(cut: AfterCut) -> list[Event]:
+    gone, pages = (sum(c.lost_bytes for c in cut.disks.values()), sum(c.torn_pages for c in cut.disks.values()))
+    torn = f"; {pages} torn pages are left behind" if cut.torn is not None else ""
+    lines = [
+        (0.0, f"all regions lose power; {gone / 1e3:.0f} kB were never fsynced{torn}", "coral"),
+        (cut.serves_again_s, "every region answers again", "kelp"),
+        (cut.verified_s, _told(cut), "coral" if cut.wrong() else "kelp"),
+    ]
+    return [Event(round(cut.at_s + at_s, 1), text, level) for at_s, text, level in lines]
 
 
 def _told(cut: AfterCut) -> str:
