@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.adapters.aio.calls import Calls
 from holdfast.client import Place, Told
+from holdfast.core.errors import Refused
 from holdfast.core.feed.ladder import Rung
 from holdfast.drills import all_drills, drill_journal, drill_machine, faults_clock, report, report_plot, verdict
 from holdfast.drills.drill_journal import Journal
@@ -207,6 +208,28 @@ with journal.owes("file", str(root / "weather.json")), journal.owes("pids", f"{p
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_what_a_living_drill_owes_is_left_alone(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from holdfast.drills.drill_journal import Journal
+root = Path(sys.argv[1])
+with Journal(root).owes("file", str(root / "weather.json")):
+    (root / "weather.json").write_text("{}")
+    print("owes", flush=True)
+    sys.stdin.read()
+"""
+    argv = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        assert p.stdin and p.stdout and p.stdout.readline() == "owes\n"
+        with pytest.raises(Refused, match="a drill runs"):
+            drill_journal.undo_all(tmp_path)
+        assert (tmp_path / "weather.json").exists()
+        p.stdin.close()
+    assert drill_journal.undo_all(tmp_path) == []
 
 
 def test_a_debt_that_was_paid_is_owed_no_more(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from holdfast.core.errors import Refused
+
 NAME = "drill-journal.json"
 PREFIX = "holdfast-drill-"
 OWNER = "drill.pid"
@@ -27,6 +29,13 @@ class Debt(msgspec.Struct, frozen=True):
 
     kind: str
     what: str
+
+
+class _Book(msgspec.Struct):
+    """What the file holds. `owner`: the drill's process, as `pid start`."""
+
+    owner: str
+    debts: list[Debt]
 
 
 class Journal:
@@ -51,7 +60,7 @@ class Journal:
     def _write(self) -> None:
         part = self._file.with_suffix(".part")
         with part.open("wb") as f:
-            f.write(msgspec.json.encode(self._open))
+            f.write(msgspec.json.encode(_Book(_me(), self._open)))
             f.flush()
             os.fsync(f.fileno())
         part.replace(self._file)
@@ -65,14 +74,28 @@ def started(pid: int) -> str:
         return ""
 
 
+def _me() -> str:
+    return f"{os.getpid()} {started(os.getpid())}"
+
+
+def _alive(owner: str) -> bool:
+    pid, _, since = owner.partition(" ")
+    return pid.isdigit() and started(int(pid)) == since != ""
+
+
 def undo_all(root: Path) -> list[str]:
-    """Undo what a drill that died left in an installation; return what was done, in words."""
+    """Undo what a drill that died left in an installation; return what was done, in words.
+
+    Raises Refused if that drill lives: then these are not debts.
+    """
     file = root / NAME
     try:
-        debts = msgspec.json.decode(file.read_bytes(), type=list[Debt])
+        book = msgspec.json.decode(file.read_bytes(), type=_Book)
     except (OSError, msgspec.MsgspecError):
         return []
-    done = [_undo(debt) for debt in reversed(debts)]
+    if book.debts and book.owner != _me() and _alive(book.owner):
+        raise Refused(f"a drill runs in {root}", field="attach", hint="wait until it has ended")
+    done = [_undo(debt) for debt in reversed(book.debts)]
     file.unlink(missing_ok=True)
     return done
 
@@ -95,7 +118,7 @@ def _undo(debt: Debt) -> str:
 def make_root() -> Path:
     """A directory for a platform that a drill starts, marked as this process's own."""
     root = Path(tempfile.mkdtemp(prefix=PREFIX))
-    (root / OWNER).write_text(f"{os.getpid()} {started(os.getpid())}")
+    (root / OWNER).write_text(_me())
     return root
 
 
@@ -104,9 +127,8 @@ def sweep() -> list[str]:
     done: list[str] = []
     for owner in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{OWNER}"):
         try:
-            pid, _, since = owner.read_text().partition(" ")
-            alive = started(int(pid)) == since
-        except (OSError, ValueError):
+            alive = _alive(owner.read_text())
+        except OSError:
             continue
         if not alive:
             done += undo_all(owner.parent)
