@@ -70,7 +70,7 @@ def page(drill: Drill, verdict: Verdict, books: Books) -> str:
         f'<p class="word {how}">{mark} {_say(verdict, word)}</p>',
     ]
     if verdict.figures:
-        parts += [_four(verdict.figures), *_plots(books), _promises(drill, verdict.figures)]
+        parts += [_four(verdict.figures), *_plots(books, verdict.figures.lost), _promises(drill, verdict.figures)]
         parts.append(_figures(verdict.figures))
     if verdict.more:
         parts.append(_table("What this drill alone measures", verdict.more))
@@ -115,7 +115,7 @@ def _four(f: Figures) -> str:
     return '<div class="four">' + "".join(f"<div><b>{n:,}</b><span>{w}</span></div>" for w, n in cells) + "</div>"
 
 
-def _plots(books: Books) -> list[str]:
+def _plots(books: Books, lost: int) -> list[str]:
     assert books.fault is not None, "there are figures"
     t0, t1 = books.fault.begun_s, books.fault.ended_s
     begin = int(books.begun_s - t0)
@@ -141,10 +141,11 @@ def _plots(books: Books) -> list[str]:
              [Series(r, _looks(books, r, lambda x: x.lag_s if x.rung else None, t0), ROLES[k % 3], DASHES[k % 3])
               for k, r in enumerate(regions)], unit="s", spans=spans),
         Plot("Entries", "What was acknowledged, and what was declared safe in a second region. "
-             "The distance between them is what clients keep in their outboxes.",
+             "The distance between them is what clients keep in their outboxes. What is lost is counted at the end.",
              [Series("acknowledged", _grown(records, lambda r: r.acked_at, t0, begin, end)),
               Series("safe", _grown(records, lambda r: r.safe_at, t0, begin, end), "sky", "6 3"),
-              Series("repeats", _grown(records, repeats, t0, begin, end), "coral", "2 3")],
+              Series("repeats", _grown(records, repeats, t0, begin, end), "coral", "2 3"),
+              Series("lost", [(end - 1.0, float(lost)), (end, float(lost))], "coral")],
              spans=spans),
     ]  # fmt: skip
     return [

@@ -10,7 +10,7 @@ from html import escape
 
 WIDE, NARROW, HEIGHT = 880, 358, 220
 TOP, BOTTOM = 30, 26
-LABEL_PX = 6.7  # width of a letter of the 12 px labels, about
+LABEL_PX, CAPITAL_PX = 6.7, 8.2  # width of a letter of the 12 px labels, about
 LABEL_GAP = 14.0
 GRID_LINES = 4
 NICE = (1, 2, 2.5, 5, 10)
@@ -65,7 +65,7 @@ def _draw(plot: Plot, begin: float, end: float, width: int) -> str:
     values = [y for s in plot.series for _, y in s.points if y is not None]
     most = len(plot.levels) - 1 if plot.levels else nice_top(max([plot.top, plot.promise or 0.0, *values]))
     marks = _marks(plot, most)
-    left = 12 + LABEL_PX * max(len(word) for _, word in marks)
+    left = 12 + (CAPITAL_PX if plot.levels else LABEL_PX) * max(len(word) for _, word in marks)
     inner, deep = width - left - right, HEIGHT - TOP - BOTTOM
 
     def x(t: float) -> float:
