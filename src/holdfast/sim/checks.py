@@ -115,9 +115,19 @@ class Judge:
             for (chain, epoch), held in far.items():
                 law = self.world.ledger.jurisdictions[chain.split("/")[1]]
                 may = [s.region for s in sites if may_hold(cls, law, self.world.ledger.jurisdictions[s.region])]
-                if "-" not in epoch and len({held.get(r, 0) for r in may}) > 1:
+                forked = any(c == chain and e.startswith(f"{epoch}-") for c, e in far)
+                if "-" not in epoch and not forked and len({held.get(r, 0) for r in may}) > 1:
                     out.append(f"{chain} {epoch} is held to {held}")
+                elif forked and len({frozenset(self._family(self.world.sites[r], chain, epoch)) for r in may}) > 1:
+                    out.append(f"the branches of {chain} {epoch} are not everywhere")
         return out
+
+    def _family(self, site: Site, chain: str, epoch: str) -> set[bytes]:
+        """The digests of all blocks of an epoch and its branches: which of two rows is the main one, regions may see
+        differently."""
+        assert site.keeper is not None
+        copies = [c for k, c in site.keeper.store.copies.items() if k.chain == chain and k.epoch.split("-")[0] == epoch]
+        return {digest_of(row) for copy in copies for row in _rows(site, copy).values()}
 
     def _lost(self, site: Site, chain: str, epoch: str) -> Ranges:
         assert site.keeper is not None

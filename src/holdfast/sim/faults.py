@@ -147,8 +147,8 @@ class Hand:
         site.lose_disks()
         site.later(fault.for_s, site.power_back)
 
-    def _disks_rolled_back(self, site: Site, fault: Fault) -> bool:
-        """An image of the disks, taken now, is put in their place later, as from a snapshot of a virtual machine."""
+    def _restored_from_a_backup(self, site: Site, fault: Fault) -> bool:
+        """A backup, taken now, is put in the place of the disks later."""
         image = site.image()
 
         def restore() -> None:

@@ -30,6 +30,7 @@ PLANTED: tuple[Mutant, ...] = (
     Mutant("trust a stale watermark", C + "log.safe", "best = min(n, max(", "best = max(n, max("),
     Mutant("continue a chain after an unanswered restart", C + "log.epochs", "if not peers <= answers.keys():",
            "if False:"),
+    Mutant("go on with an epoch of a backup", R + "keeper_epoch", "    if copy.ended:\n        return None\n", ""),
     Mutant("drop the seen list", "holdfast.client.client", "seen=list(self.memory.seen)", "seen=[]"),
     Mutant("cross the jurisdiction", C + "classes",
            "return cls is not Class.PERSONAL or origin_jurisdiction == holder_jurisdiction", "return True"),

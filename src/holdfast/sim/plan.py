@@ -19,7 +19,7 @@ TAIL_BYTES = (3_000, 12_000, 64 * 1024 * 1024)  # so small that chains close seg
 KINDS = (
     "partition", "one-way partition", "partial partition", "slow link", "keeper killed", "keeper stopped in order",
     "second keeper", "log server killed", "node killed", "power cut", "power cut everywhere", "power cut in a write",
-    "disks lost", "disks rolled back", "flipped message", "hidden stream", "flipped piece", "flipped record",
+    "disks lost", "restored from a backup", "flipped message", "hidden stream", "flipped piece", "flipped record",
     "full disk", "clock jump", "poisoned entries", "trespass", "overload", "item removed", "item restored",
 )  # fmt: skip
 RATES = ("silent", "wrong", "doubtful", "stall")

@@ -18,6 +18,7 @@ from holdfast.adapters.home import Home
 from holdfast.adapters.log import LogClient
 from holdfast.core.errors import Broken
 from holdfast.core.topology import Topology
+from holdfast.region import keeper_held
 from holdfast.region.keeper import Keeper
 from holdfast.region.keeper_parts import Parts
 from holdfast.sim import keys
@@ -259,8 +260,17 @@ class Site:
         return Image(files, copy.deepcopy(self.server.streams.all), dict(self.aside.copies))
 
     def restore(self, image: "Image") -> None:
-        """Power goes, an old image takes the place of the disks, power returns."""
+        """Power goes, an old image takes the place of the disks, power returns. As `region.backup` does, the record
+        then says that no epoch of it may be continued: what was acknowledged after it had the next numbers."""
         self.power_cut()
         self.disk.kept, self.disk.seen = dict(image.files), dict(image.files)
         self.server.streams.all, self.aside.copies = image.streams, image.copies
+        path = self.home.region(self.region) / "held.json"
+        self.disk.off = False
+        record = keeper_held.load(path, self.disk) or keeper_held.HeldRecord()
+        for held in (h for epochs in record.chains.values() for h in epochs.values()):
+            held.ended = True
+        for _ in range(2):
+            keeper_held.save(path, record, self.disk)
+        self.disk.off = True
         self.later(0.5, self.power_back)
