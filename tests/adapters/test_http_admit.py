@@ -6,14 +6,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from holdfast.adapters.http import admit
 from holdfast.adapters.http.admit import CLASSES, TEAM_BATCH_BYTES, Admission, urgency
 from holdfast.adapters.http.ports import ANYONE, Caller
 from holdfast.adapters.http.wire import MSGPACK
-from holdfast.core.errors import Refused
+from holdfast.core.errors import Degraded, Refused
 from holdfast.core.health.admission import CALLER_MAX, Gate, Priority, Why
 
 PERSON, READER, BACKGROUND = Priority
-DEVICE, TEAM = "Bearer device", "Bearer team"
+DEVICE, TEAM, KEYLESS = "Bearer device", "Bearer team", "Bearer hfk_no_file"
 PROBE = ("GET", "/v1/status", "")
 Said = tuple[int, dict[str, str], bytes]
 
@@ -22,6 +23,8 @@ class Door:
     def caller(self, authorization: str) -> Caller:
         if authorization in (DEVICE, TEAM):
             return Caller(alias="d1") if authorization == DEVICE else Caller(team="acme", scopes=frozenset(("feed",)))
+        if authorization == KEYLESS:
+            raise Degraded("this node cannot read its API keys")
         if authorization:
             raise Refused("forged", code="token")
         return ANYONE
@@ -97,7 +100,10 @@ class Stage:
 WHO = [
     ("POST", "/v1/feed", DEVICE, {}, PERSON), ("POST", "/v1/events", DEVICE, {}, PERSON),
     ("POST", "/v1/feed", TEAM, {}, PERSON), ("POST", "/v1/feed", "", {}, READER),
-    ("POST", "/v1/feed", "Bearer forged", {}, READER), ("POST", "/v1/feed", DEVICE, {"priority": "u=7"}, BACKGROUND),
+    ("POST", "/v1/feed", "Bearer forged", {}, READER), ("POST", "/v1/feed", KEYLESS, {}, READER),
+    ("GET", "/v1/items/x/similar/", TEAM, {}, BACKGROUND), ("GET", "//v1//items/x/similar", TEAM, {}, BACKGROUND),
+    ("GET", "/v1/items/similar", TEAM, {}, READER), ("POST", "/v1/feed/", DEVICE, {}, PERSON),
+    ("POST", "/v1/feed", DEVICE, {"priority": "u=7"}, BACKGROUND),
     ("POST", "/v1/feed", "", {"priority": "u=0"}, READER),
     ("GET", "/v1/trending", TEAM, {"priority": "u=0"}, BACKGROUND),
     ("GET", "/v1/trending", TEAM, {}, BACKGROUND), ("PUT", "/v1/items", TEAM, {}, BACKGROUND),
@@ -137,9 +143,10 @@ def test_a_teams_large_batch_of_events_is_a_backfill() -> None:
         stage.go.set()
         await stage.ask(path="/v1/events", token=TEAM, body=b"x")
         await stage.ask(path="/v1/events", token=TEAM, body=b"x" * (TEAM_BATCH_BYTES + 1))
+        await stage.ask(path="/v1/events", token=TEAM, headers={"transfer-encoding": "chunked"})  # how much, who knows
         return stage.gate.admitted
 
-    assert asyncio.run(run()) == [1, 0, 1]
+    assert asyncio.run(run()) == [1, 0, 2]
 
 
 @pytest.mark.parametrize(("header", "said"), [
@@ -209,3 +216,22 @@ def test_a_slow_body_takes_no_place_and_arrives_whole() -> None:
         assert (await ask)[0] == 200 and stage.bodies == [b"".join(parts)]
 
     asyncio.run(run())
+
+
+def test_slow_bodies_of_one_device_shut_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand connections of one token, each with a body that comes by and by, would else be all there may be."""
+
+    monkeypatch.setattr(admit, "BODY_WAIT_S", 3600.0)  # however slow this machine is
+
+    async def run() -> tuple[set[int], int]:
+        stage = Stage()
+        stage.go.set()
+        slow = [asyncio.create_task(stage.ask(parts=(b"x",) * 500)) for _ in range(CALLER_MAX)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert stage.gate.open == 0, "all of them are still on their way"
+        (refused, _, _), (other, _, _) = await stage.ask(body=b"x"), await stage.ask(token=TEAM, body=b"x")
+        assert (refused, other) == (429, 200) and stage.gate.refused[PERSON][Why.SHARE] == 1
+        return {(await ask)[0] for ask in slow}, len(stage.door._bodies)
+
+    assert asyncio.run(run()) == ({200}, 0)

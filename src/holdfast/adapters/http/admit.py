@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ import msgspec
 from holdfast.adapters.http.ports import ANYONE, Rooms
 from holdfast.adapters.http.shapes import Fault
 from holdfast.adapters.http.wire import JSON, MSGPACK
-from holdfast.core.errors import Degraded, Refused
+from holdfast.core.errors import Degraded, HoldfastError
 from holdfast.core.health.admission import CALLER_MAX, TABLE, TEAM_MAX, Gate, Priority, Ticket, Why
 
 Scope = dict[str, Any]
@@ -68,6 +69,7 @@ class Admission:
         self._turning = False
         self._timer: asyncio.TimerHandle | None = None
         self._reading = [0] * len(Priority)  # bodies on their way
+        self._bodies: Counter[str] = Counter()  # and of whom
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] == "OPTIONS":  # the browser asks leave: next to no work
@@ -77,11 +79,12 @@ class Admission:
         kind, priority, caller, most = self._know(scope, headers)
         gate = self._gate
         if b"content-length" in headers or b"transfer-encoding" in headers:
-            if self._reading[priority] >= TABLE[priority].open_max:
-                gate.refused[priority][Why.FULL] += 1
-                await self._refuse(priority, Why.FULL, headers, send)
+            why = self._no_more_bodies(priority, caller, most)
+            if why is not None:
+                gate.refused[priority][why] += 1
+                await self._refuse(priority, why, headers, send)
                 return
-            receive = await self._body(priority, receive)
+            receive = await self._body(priority, caller, receive)
         ticket = gate.enter(kind, priority, caller, most, time.monotonic())
         if ticket.waits:
             await self._wait(ticket)
@@ -98,25 +101,26 @@ class Admission:
 
     def _know(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[str, Priority, str, int]:
         """Return (kind of work, priority, caller, the most that it may have open)."""
-        names = scope["path"].split("/", 4)
-        name = names[2] if len(names) > 2 and names[1] == "v1" else ""
+        names = list(filter(None, scope["path"].split("/")))  # the router, too, takes //v1/items/ for /v1/items
+        name = names[1] if len(names) > 1 and names[0] == "v1" else ""
         row = CLASSES.get(name)
         if row is None:
             name, row = "", FOR_READERS
-        elif name == "items" and (scope["method"] not in READ or names[-1] == "similar"):
+        elif name == "items" and (scope["method"] not in READ or names[3:] == ["similar"]):
             name, row = "lists", FOR_TEAMS  # a team's catalogue, written or looked through: nobody waits
         authorization = headers.get(b"authorization")
         asks = ANYONE
         if authorization is not None:
             try:
                 asks = self._rooms.door.caller(authorization.decode("latin-1"))
-            except Refused:  # its call will say so
+            except HoldfastError:  # its call will say so
                 row = FOR_READERS
         if asks.alias:
             priority, caller, most = row.device, asks.alias, CALLER_MAX
         elif asks.team:
             priority, caller, most = row.team, f"team {asks.team}", TEAM_MAX
-            if name == "events" and int(headers.get(b"content-length", b"0")) > TEAM_BATCH_BYTES:
+            size = headers.get(b"content-length")  # who does not say how much it is has much to say
+            if name == "events" and (size is None or int(size) > TEAM_BATCH_BYTES):
                 priority = BACKGROUND
         else:
             priority, caller, most = row.stranger, "", 0
@@ -125,7 +129,13 @@ class Admission:
             priority = BACKGROUND
         return name, priority, caller, most
 
-    async def _body(self, priority: Priority, receive: Receive) -> Receive:
+    def _no_more_bodies(self, priority: Priority, caller: str, most: int) -> Why | None:
+        """Why one more body is not waited for, if it is not: slow lines are bounded as what is open is."""
+        if caller and self._bodies[caller] >= most:
+            return Why.SHARE
+        return Why.FULL if self._reading[priority] >= TABLE[priority].open_max else None
+
+    async def _body(self, priority: Priority, caller: str, receive: Receive) -> Receive:
         """Wait for a body, or the first BODY_FIRST_BYTES of it; return how the app is to receive it.
 
         Not for ever: without it the app can still say that the key is wrong or the body too large.
@@ -133,6 +143,7 @@ class Admission:
         parts: list[dict[str, Any]] = []
         size = 0
         self._reading[priority] += 1
+        self._bodies[caller] += 1
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BODY_WAIT_S):
@@ -141,6 +152,9 @@ class Admission:
                         size += len(parts[-1].get("body", b""))
         finally:
             self._reading[priority] -= 1
+            self._bodies[caller] -= 1
+            if not self._bodies[caller]:
+                del self._bodies[caller]
         parts.reverse()
 
         async def again() -> dict[str, Any]:
