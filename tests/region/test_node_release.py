@@ -36,16 +36,20 @@ def test_a_bad_release_from_tomorrow_holds_back_no_honest_one(monkeypatch) -> No
     """Found by drill: what could not be loaded stayed the newest, and with it every later release was passed over."""
     blobs = {"bad": b"no model"}
     counted: list[str] = []
+    meanwhile: list[Release] = []
 
     class Fetcher:
         async def get(self, cls: object, sha: str) -> bytes:
+            while sha == "worse" and meanwhile:
+                releases.hear(meanwhile.pop())
             return blobs[sha]
 
     def release(sha: str, learned_to: int) -> Release:
         return Release(device="learner", outbox=learned_to, stamp=learned_to, rung="LINEAR", sha=sha, size=1,
                        learned_to=learned_to, examples=1)  # fmt: skip
 
-    for sha in ("first", "second"):
+    blobs["worse"] = b"no model"
+    for sha in ("first", "second", "third"):
         blobs[sha] = dump(LinearModel(["a"], 1.0, np.ones((1, 1), np.float32)))
     made = lambda model, catalogue, sha: SimpleNamespace(sha=sha, refresh=int)  # noqa: E731
     monkeypatch.setattr(node_release.linear, "Linear", made)
@@ -57,3 +61,11 @@ def test_a_bad_release_from_tomorrow_holds_back_no_honest_one(monkeypatch) -> No
         asyncio.run(releases._take_linear())
     assert state.model.predict.sha == "second" and counted == ["releases", "releases_refused", "releases"]
     assert [e.sha for e in [releases.newest] if e] == ["second"]
+    asyncio.run(releases._take_linear())
+    assert len(counted) == 3, "what serves is not loaded again"
+
+    meanwhile.append(release("third", 40))
+    releases.hear(release("worse", 30))
+    asyncio.run(releases._take_linear())
+    asyncio.run(releases._take_linear())
+    assert state.model.predict.sha == "third", "what is heard while a bad one is loaded is not forgotten with it"

@@ -56,8 +56,7 @@ class NodeReleases:
         self._state = state
         self._fetcher = fetcher
         self.newest: Release | None = None  # of LINEAR
-        self._linear = ""  # the digest of LINEAR's that was taken up or refused last
-        self._served: Release | None = None  # the one that serves, if that is another
+        self._served: Release | None = None  # of LINEAR, the one taken up last
         self._refused = Refusals()
         self._base: tuple[str, object] | None = None
         self._news = asyncio.Event()
@@ -103,19 +102,19 @@ class NodeReleases:
 
     async def _take_linear(self) -> None:
         release, state = self.newest, self._state
-        if release is None or release.sha == self._linear:
+        if release is None or (self._served is not None and release.sha == self._served.sha):
             return
         try:
             blob = await self._fetcher.get(Class.PERSONAL, release.sha)
             predict = await asyncio.to_thread(_bound, blob, state.world.catalogue, release.sha)
         except Broken:  # the learner's gate should have stopped it; ours does, and the old model goes on
             state.count("releases_refused")
-            self._linear = release.sha
-            self.newest = self._served  # what it said it had learned from holds back no honest one
+            if self.newest is release:  # and none came meanwhile
+                self.newest = self._served  # what it said it had learned from holds back no honest one
             return
         state.model = Model(predict, release.sha, release.learned_to, release.examples, release.figures)
         state.networks.follow_linear(predict)
-        self._linear, self._served = release.sha, release
+        self._served = release
         state.count("releases")
 
     async def _take_network(self, release: Release) -> None:
