@@ -15,7 +15,7 @@ from holdfast.adapters.log_streams import Extent
 from holdfast.core.asks import Head, Ranges
 from holdfast.core.chain import Verify
 from holdfast.core.classes import Class
-from holdfast.core.errors import Broken, HoldfastError
+from holdfast.core.errors import Broken, Degraded, HoldfastError
 from holdfast.core.log import ranges
 from holdfast.core.log.continuity import Link, check_next
 from holdfast.region.keeper_held import HeldEpoch
@@ -145,7 +145,10 @@ class Scrubber:
                 if not copy.missing:
                     seen.pop(copy.key, None)
                 elif now - seen.setdefault(copy.key, now) >= SETTLE_S or not self._peers.of(copy.cls):
-                    await self._give_up_lost(copy)
+                    try:
+                        await self._give_up_lost(copy)
+                    except Degraded as e:  # a full disk: what cannot be recorded is not said either
+                        say(f"what is lost of {copy.key.chain} {copy.key.epoch} could not be recorded yet: {e}")
             await asyncio.sleep(MEND_EVERY_S)
 
     async def _rebuild(self, copy: Copy) -> None:
@@ -175,11 +178,16 @@ class Scrubber:
         if nowhere:
             async with copy.lock:
                 nowhere = ranges.both(nowhere, copy.missing)  # what was filled while we asked is not lost
+                before = copy.lost, copy.missing
                 copy.lost = ranges.union(copy.lost, nowhere)
                 copy.missing = ranges.minus(copy.missing, nowhere)
-            if not nowhere:
-                return
-            await self._store.save_held()
+                if not nowhere:
+                    return
+                try:
+                    await self._store.save_held()
+                except Degraded:
+                    copy.lost, copy.missing = before
+                    raise
             self._store.changed(copy.cls)
             say = f"{copy.key.chain}, epoch {copy.key.epoch}: blocks {ranges.say(nowhere)} are lost, nobody holds them"
             self.on_incident("lost", say)

@@ -66,7 +66,7 @@ class JudgedFeed(NodeFeed):
         if slate.rewatch and slate.rung != "SHELF" and (left := (allowed & published) - seen):
             self.breach(f"{where}: `rewatch` while {len(left)} allowed videos are unseen")
         hidden = {world.catalogue.items.all[row] for row in profile.hidden} if profile is not None else set[str]()
-        if not slate.items and (left := (allowed & published) - hidden):
+        if not slate.items and self._state.folding and (left := (allowed & published) - hidden):
             self.breach(f"{where}: an empty slate while {len(left)} videos are allowed")
         if slate.rewatch:
             self._state.site.trace.count("rewatch")  # type: ignore[attr-defined]
