@@ -102,12 +102,16 @@ def test_symptoms_are_counted_while_power_was_away() -> None:
 
 
 def test_a_row_is_judged_by_holdfasts_own_figure() -> None:
-    good = Figures(frozen=0, stale=0, repeats=0, generic=0, uploads=9, uploads_late=0, unseen=0, unseen_of=9,
-                   counts_wrong=0, status_s=3, served_again_s=1, recovered_s=2, lost=0, acknowledged=9,
-                   lost_with_disks=0, deep=1.1)  # fmt: skip
-    bad = Figures(frozen=0.1, stale=0.1, repeats=0.1, generic=0.1, uploads=9, uploads_late=1, unseen=1, unseen_of=9,
-                  counts_wrong=0.1, status_s=NEVER_S, served_again_s=70, recovered_s=70, lost=1, acknowledged=9,
-                  lost_with_disks=0, deep=9)  # fmt: skip
+    good = Figures(
+        frozen=0, stale=0, repeats=0, generic=0, wait_s=1, uploads=9, uploads_late=0, unseen=0, unseen_of=9,
+        counts_wrong=0, status_s=3, served_again_s=1, recovered_s=2, lost=0, acknowledged=9, lost_with_disks=0,
+        deep=1.1,
+    )  # fmt: skip
+    bad = Figures(
+        frozen=0.1, stale=0.1, repeats=0.1, generic=0.1, wait_s=3, uploads=9, uploads_late=1, unseen=1, unseen_of=9,
+        counts_wrong=0.1, status_s=NEVER_S, served_again_s=70, recovered_s=70, lost=1, acknowledged=9,
+        lost_with_disks=0, deep=9,
+    )  # fmt: skip
     assert len(rows(bad, good)) >= 8
     assert all(row.holdfast_ok for row in rows(bad, good))
     assert not any(row.holdfast_ok for row in rows(good, bad))

@@ -136,16 +136,22 @@ async def _outage(platform: Platform, deep_before: float, price: Price, say: Say
             status_s = time.monotonic() - cut_s
     gone = await platform.elsewhere()
     back_s = time.monotonic()
-    restoring = asyncio.create_task(platform.restore())
+    restoring = asyncio.create_task(_restored(platform))
     highest, last, last_s = 0.0, await platform.deep(), back_s
     while time.monotonic() - back_s < LOAD_S or not restoring.done():
         await asyncio.sleep(2 * LOOK_S)
         now, now_s = await platform.deep(), time.monotonic()
         highest, last, last_s = max(highest, (now - last) / (now_s - last_s)), now, now_s
-    await restoring
-    say(f"{platform.name}: answers again, {time.monotonic() - back_s:.1f} s after its power")
+    say(f"{platform.name}: answers again, {await restoring:.1f} s after its power")
     return Run(cut_s=cut_s, back_s=back_s, end_s=back_s, status_s=status_s, lost=0, acknowledged=0,
                lost_with_disks=gone, deep_before=deep_before, deep_after=highest, price=price)  # fmt: skip
+
+
+async def _restored(platform: Platform) -> float:
+    """Give power back; return how long it took until all of the site answered, s."""
+    begun_s = time.monotonic()
+    await platform.restore()
+    return time.monotonic() - begun_s
 
 
 async def _settled(platform: Platform) -> tuple[int, int]:

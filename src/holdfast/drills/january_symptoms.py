@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from holdfast.client.client import FEED_DEADLINE_S
 from holdfast.drills.january_crowd import Books, Pull, Upload
+from holdfast.drills.verdict import quantile
 
 LATE_S = 30.0  # an upload that takes longer is late: it takes a few seconds on a quiet machine
 FIRST_VIEW_S = 45.0  # by then a new video has been viewed
@@ -75,6 +77,7 @@ class Figures(msgspec.Struct, kw_only=True):
     stale: float
     repeats: float
     generic: float
+    wait_s: float  # of the slowest hundredth of pulls
     uploads: int
     uploads_late: int
     unseen: int
@@ -100,6 +103,7 @@ def figures(books: Books, run: Run) -> Figures:
         stale=share(sum(not p.fresh for p in out), len(out)),
         repeats=share(sum(p.repeats for p in out), videos),
         generic=share(sum(p.kind != "personal" for p in out), len(out)),
+        wait_s=quantile([p.took_s for p in out], 0.99),
         uploads=len(sent), uploads_late=sum(_late(u) for u in sent),
         unseen=sum(not 0 <= u.viewed_s - u.pressed_s <= FIRST_VIEW_S for u in new), unseen_of=len(new),
         counts_wrong=share(sum(p.counts_wrong for p in out), videos),
@@ -146,6 +150,8 @@ def rows(base: Figures, hold: Figures) -> list[Symptom]:
         ("repeats, not said to be any", _percent(base.repeats), _percent(hold.repeats), "none (3)", hold.repeats == 0),
         ("generic slates", _percent(base.generic), _percent(hold.generic), "personal as before: 99 %",
          hold.generic <= 0.01),
+        ("slowest hundredth of pulls", f"{base.wait_s:.2f} s", f"{hold.wait_s:.2f} s",
+         f"within the deadline: {FEED_DEADLINE_S} s", hold.wait_s <= FEED_DEADLINE_S),
         ("uploads failed or later than 30 s", _of(base.uploads_late, base.uploads),
          _of(hold.uploads_late, hold.uploads), "taken at any region: none", hold.uploads_late == 0),
         ("new videos without a view after 45 s", _of(base.unseen, base.unseen_of), _of(hold.unseen, hold.unseen_of),
