@@ -1,10 +1,12 @@
 """From books to figures to a verdict to a page: on books made by hand, so that every figure is known."""
 
+import asyncio
 import subprocess
 import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -18,7 +20,7 @@ from holdfast.drills.drill_journal import Journal
 from holdfast.drills.drill_run import could_not
 from holdfast.drills.drill_stage import Span
 from holdfast.drills.drill_table import DRILLS, named
-from holdfast.drills.load import Shown, Witness
+from holdfast.drills.load import Record, Shown, Witness
 from holdfast.drills.report_plot import Plot, Series
 from holdfast.drills.verdict import ALWAYS, Bound, Verdict, judge, measure
 from holdfast.drills.watch import Books, Look, Sign, Watch, union
@@ -171,6 +173,27 @@ def test_a_better_rung_is_no_sign_of_a_fault() -> None:
         "us-east is on LINEAR", "us-east: lags behind us-west", "us-east: us-west is unreachable",
         "us-east does not answer",
     ]  # fmt: skip
+
+
+def test_what_no_region_holds_is_counted_and_what_one_lacks_is_told_apart() -> None:
+    held = {"us-east": [(1, 4), (7, 7)], "us-west": [(1, 5)]}
+
+    class Says:
+        router = SimpleNamespace(permitted=lambda: PLACES[:2])
+
+        async def held(self, region: str) -> list[tuple[int, int]]:
+            return held[region]
+
+    witness = SimpleNamespace(client=Says(), record=Record())
+    for n in range(1, 8):
+        witness.record.acknowledged.add(n)
+    witness.record.safe.add(6)
+    watch = Watch.__new__(Watch)
+    watch.books = Books()
+    watch.books.crowd = [witness]  # type: ignore[list-item]
+    assert asyncio.run(watch.missing()) == 1, "6"
+    assert asyncio.run(watch.missing(safe=True)) == 1
+    assert asyncio.run(watch.missing(everywhere=True)) == 3, "5, 6 and 7"
 
 
 def test_union_of_intervals() -> None:

@@ -45,6 +45,11 @@ DRILLS: tuple[Drill, ...] = (
         lambda s: f.dark(s, EAST, disks=True), must_leave=True, bounds=(*READS, *WRITES, *LEAVE),
     ),
     Drill(
+        "cut-off-and-lost", "us-east is cut off from its peers, writes on for 4 s, and is lost with its disks",
+        "What us-east acknowledged alone lies in the outboxes of who said it: it is said again, and nothing is lost.",
+        lambda s: f.cut_off_and_lost(s, EAST, (WEST, EU), 4.0),
+    ),
+    Drill(
         "away", "us-west stands still, and goes on where it was",
         "us-east serves on; when us-west is back it is level within seconds.",
         lambda s: f.stopped(s, WEST, NAMES, "us-west stands still"), struck=WEST, must_leave=True,

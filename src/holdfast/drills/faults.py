@@ -14,7 +14,7 @@ import shutil
 import signal
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 
 import msgspec
 
@@ -157,6 +157,20 @@ def partition(stage: Stage, a: str, others: Sequence[str], *, refuse: bool = Fal
         ways |= between(a, b, Weather(refuse=True) if refuse else SILENT)
     how = "connections between them break off" if refuse else "nothing passes between them"
     return _blowing(stage, f"{a} | {', '.join(others)}: {how}", ways)
+
+
+@asynccontextmanager
+async def cut_off_and_lost(stage: Stage, region: str, others: Sequence[str], alone_s: float) -> AsyncIterator[None]:
+    """A region is cut off from its peers, writes on alone for a while, and is then lost with its disks.
+
+    What it acknowledged while it was alone lies nowhere else, except in the outboxes of who said it.
+    """
+    async with AsyncExitStack() as cut_off:
+        await cut_off.enter_async_context(partition(stage, region, others))
+        await asyncio.sleep(alone_s)
+        async with dark(stage, region, disks=True):
+            await cut_off.aclose()  # the links are well again, and lead to nobody
+            yield
 
 
 def one_way(stage: Stage, a: str, b: str):
