@@ -278,6 +278,12 @@ test('what a region no longer holds is said again, once that is no mere delay', 
   assert.equal(outbox.forgotten(box, anew, 'us-west', outbox.DOUBT_MS), 0)
   assert.equal(outbox.forgotten(box, {}, 'us-east', outbox.DOUBT_MS), 0)
   assert.equal(outbox.forgotten(box, anew, 'us-east', outbox.DOUBT_MS), 1)
+  const behind = { 'personal/us-east': { old: 6 } }
+  for (const [region, after, again] of [['us-east', outbox.DOUBT_MS, 1], ['us-west', outbox.LAG_MS - 1, 0], ['us-west', outbox.LAG_MS, 1]]) {
+    outbox.acknowledge(box, outbox.batch(box), { chain: 'personal/us-east', epoch: 'old', n: 7, strongest: 'safe' }, 'us-east', 0)
+    assert.equal(outbox.forgotten(box, behind, region, after), again)
+    outbox.afresh(box)
+  }
 })
 
 test('a creator reads how the first viewers come, by the ruling and the count', () => {

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from holdfast.core.errors import Degraded
 from holdfast.core.health import outbox as module
-from holdfast.core.health.outbox import DOUBT_S, LOCAL_KEEP_S, Ack, Outbox
+from holdfast.core.health.outbox import DOUBT_S, LAG_S, LOCAL_KEEP_S, Ack, Outbox
 
 REGIONS = ("us-east", "us-west")
 
@@ -146,3 +146,13 @@ def test_what_a_region_no_longer_holds_is_said_again() -> None:
     assert box.forgotten({}, "us-east", DOUBT_S) == 0, "it is still reading"
     assert box.forgotten({"personal/us-east": {"old": 7, "new": 1}}, "us-east", DOUBT_S) == 0
     assert box.forgotten(anew, "us-east", DOUBT_S) == 1 and box.waits() == 1
+
+
+def test_what_a_region_lost_from_the_end_of_an_epoch_is_said_again() -> None:
+    """It was restored from a backup: the epoch is there, and ends below what was acknowledged."""
+    behind = {"personal/us-east": {"old": 6}}
+    for by, after_s, again in (("us-east", DOUBT_S, 1), ("us-west", LAG_S - 1, 0), ("us-west", LAG_S, 1)):
+        box = Outbox()
+        box.put(1, b"")
+        box.acknowledge([1], Ack("personal/us-east", "old", 7, at_s=0.0))
+        assert box.forgotten(behind, by, after_s) == again == box.waits(), by

@@ -10,6 +10,7 @@ export const BATCH_MAX = 100 // entries in one request
 export const KEPT_MAX = 5000 // beyond this the oldest acknowledged entry goes: a device must not fill up
 export const LOCAL_KEEP_MS = 60_000 // where *local* is the strongest state there is, let go after this; as in the Python client
 export const DOUBT_MS = 10_000 // what a region says it holds may be this much older than its acknowledgement
+export const LAG_MS = 30_000 // how far a region may be behind another before what it lacks is said to it too
 const REFUSED_MAX = 20
 
 export function empty() {
@@ -86,9 +87,13 @@ function kept(ack, answer, region, now) {
   return ack.strongest === 'local' && now - ack.at > LOCAL_KEEP_MS
 }
 
-/** What `region` acknowledged in an epoch that it no longer holds waits again: its disk is another. Returns how many. */
+/**
+ * What `region` does not hold long after it was acknowledged waits again. Returns how many. The region itself knows
+ * after DOUBT_MS: its disk is new, or an older one from a backup. Another may merely be behind, up to LAG_MS.
+ */
 export function forgotten(box, held, region, now) {
-  const gone = ({ chain, epoch, at, region: by }) => by === region && now - at >= DOUBT_MS && held?.[chain] && !(epoch in held[chain])
+  const gone = ({ chain, epoch, n, at }) =>
+    now - at >= (chain.split('/')[1] === region ? DOUBT_MS : LAG_MS) && held?.[chain] && (held[chain][epoch] ?? 0) < n
   const back = box.entries.filter((e) => e.ack && gone(e.ack))
   for (const e of back) e.ack = null
   return back.length

@@ -17,6 +17,7 @@ from holdfast.core.errors import Degraded
 
 OUTBOX_MAX = 20_000  # entries kept; at ten a second, half an hour with no second region
 DOUBT_S = 10.0  # what a region says it holds may be this much older than its acknowledgement
+LAG_S = 30.0  # how far a region may be behind another before what it lacks is said to it too
 LOCAL_KEEP_S = 60.0  # where *local* is the strongest state there is, let go after this (protocol.md)
 
 Watermark = dict[str, dict[str, int]]  # chain -> epoch -> n
@@ -106,13 +107,17 @@ class Outbox:
         return again
 
     def forgotten(self, held: Watermark, by: str, now_s: float) -> int:
-        """Let wait again what `by` acknowledged in an epoch that it no longer holds: its disk is new. → how many."""
+        """Let wait again what `by` does not hold long after it was acknowledged; return how many.
+
+        The region itself knows after DOUBT_S: its disk is new, or is an older one from a backup. Another region may
+        merely be behind; after LAG_S the entry is said there as well.
+        """
         again = 0
         for kept in self.kept.values():
             ack = kept.acks[-1] if kept.acks and not kept.waiting else None
-            if ack is None or parse_chain(ack.chain)[1] != by or now_s - ack.at_s < DOUBT_S:
+            if ack is None or now_s - ack.at_s < (DOUBT_S if parse_chain(ack.chain)[1] == by else LAG_S):
                 continue
-            if held.get(ack.chain) and ack.epoch not in held[ack.chain]:
+            if held.get(ack.chain) and held[ack.chain].get(ack.epoch, 0) < ack.n:
                 again += 1
                 kept.waiting = True
         return again
