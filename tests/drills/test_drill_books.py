@@ -3,6 +3,8 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +15,11 @@ import pytest
 
 from holdfast.adapters.aio.calls import Calls
 from holdfast.client import Place, Told
-from holdfast.core.errors import Refused
+from holdfast.core.errors import Degraded, Refused
 from holdfast.core.feed.ladder import Rung
 from holdfast.drills import all_drills, drill_journal, drill_machine, faults_clock, report, report_plot, verdict
 from holdfast.drills.drill_journal import Journal
-from holdfast.drills.drill_run import could_not
+from holdfast.drills.drill_run import Load, could_not
 from holdfast.drills.drill_stage import Span
 from holdfast.drills.drill_table import DRILLS, named
 from holdfast.drills.load import Record, Shown, Witness
@@ -324,3 +326,21 @@ def test_what_a_drill_burns_itself_is_not_put_down_to_others(monkeypatch: pytest
 def test_every_drill_stands_in_the_docs() -> None:
     told = (Path(__file__).parent.parent.parent / "docs" / "drills.md").read_text()
     assert [d.name for d in DRILLS if f"`{d.name}`" not in told] == []
+
+
+def test_a_platform_that_does_not_start_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[bool] = []
+
+    @asynccontextmanager
+    async def stage(*_: object, disks: tuple[str, ...] = (), **__: object) -> AsyncIterator[None]:
+        starts.append(bool(disks))
+        raise Refused("needs root") if disks else Degraded("us-east did not start within 90 s")
+        yield
+
+    monkeypatch.setattr(all_drills.Stage, "own", stage)
+    rows = [d for d in DRILLS if d.own is None]
+    said: list[str] = []
+    outcome = all_drills.run(rows, Load(), 1, None, None, said.append)
+    assert [v.name for v in outcome.each] == [d.name for d in rows]
+    assert outcome.not_run == [d.name for d in rows if d.disk] and outcome.failed == len(rows) - len(outcome.not_run)
+    assert not outcome.passed and starts == [False] * outcome.failed + [True]

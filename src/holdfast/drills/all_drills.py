@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.core.errors import Refused
+from holdfast.core.errors import Degraded, Refused
 from holdfast.drills import drill_run, report
 from holdfast.drills.drill_run import Drill, Load
 from holdfast.drills.drill_stage import Say, Stage
@@ -98,6 +98,10 @@ async def _run(
                 raise
             left = [d for d in drills[len(done) :] if d.disk]
             done += [drill_run.could_not(d, seed, str(e)) for d in left]
+        except Degraded as e:  # it did not start, or did not let itself be drilled: that is no pass
+            verdict = drill_run.could_not(drills[len(done)], seed, str(e))
+            verdict.ran, verdict.broken = True, [f"the platform was not to be had: {e}"]
+            done.append(verdict)
     return done
 
 

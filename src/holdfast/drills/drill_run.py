@@ -78,8 +78,10 @@ async def run(stage: Stage, drill: Drill, load: Load) -> tuple[Verdict, Books]:
             async with watch:
                 await asyncio.sleep(WARM_S)
                 await _under(stage, drill, watch, verdict)
-        except (Degraded, Refused) as e:
+        except Refused as e:  # the fault cannot be had here
             verdict.ran, verdict.why_not = False, str(e)
+        except (Degraded, TimeoutError, OSError) as e:  # begun, and not carried to its end: that is no pass
+            verdict.broken.append(f"not carried to its end: {e!r}")
     if verdict.figures is not None:
         verdict.broken = judge(verdict.figures, drill.bounds) + verdict.broken + stage.broken
     verdict.more = dict(stage.more)
