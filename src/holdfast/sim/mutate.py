@@ -26,13 +26,17 @@ import holdfast
 
 SOURCE = Path(holdfast.__file__).parent
 TESTS = SOURCE.parent.parent / "tests"
-CPU_S = 180  # a mutant that takes longer never ends
+CPU_S = 150  # a mutant that takes longer never ends
 Change = Callable[[str], str]
 
-_SWAPS: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+_EDGE: dict[type[ast.AST], type[ast.AST]] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
+_NOT: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Lt: ast.GtE, ast.LtE: ast.Gt, ast.Gt: ast.LtE, ast.GtE: ast.Lt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.And: ast.Or, ast.Or: ast.And,
+}  # fmt: skip
+_MATH: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
 
 
@@ -92,14 +96,7 @@ def _places(tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
 def _in(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     if isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr | ast.FunctionDef | ast.ClassDef | ast.Lambda):
         return
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in _SWAPS:
-        yield node, f"{type(node.ops[0]).__name__} is {_SWAPS[type(node.ops[0])].__name__}"
-    elif isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign) and type(node.op) in _SWAPS:
-        yield node, f"{type(node.op).__name__} is {_SWAPS[type(node.op)].__name__}"
-    elif isinstance(node, ast.If | ast.IfExp | ast.While):
-        yield node, "condition turned round"
-    elif isinstance(node, ast.Constant) and type(node.value) in (int, bool):
-        yield node, f"{node.value} is {_other(node.value)}"  # type: ignore[arg-type]
+    yield from ((node, what) for what in _changes(node))
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list"):
             continue
@@ -108,20 +105,41 @@ def _in(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
                 yield from _in(child)
 
 
-def _other(value: int) -> int:
-    return not value if isinstance(value, bool) else value + 1
+def _changes(node: ast.AST) -> list[str]:
+    """What may be done to a node, in words."""
+    if isinstance(node, ast.Compare):
+        op = type(node.ops[0])
+        return [f"{op.__name__} is {swap[op].__name__}" for swap in (_EDGE, _NOT) if op in swap]
+    if isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign):
+        op = type(node.op)
+        return [f"{op.__name__} is {_MATH[op].__name__}"] if op in _MATH else []
+    if isinstance(node, ast.If | ast.IfExp | ast.While):
+        return ["condition turned round"]
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        return [f"{node.value} is {not node.value}"]
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return ["call left out"]
+    if isinstance(node, ast.Return) and node.value is not None and not isinstance(node.value, ast.Constant):
+        return ["returns None"]
+    return []
 
 
 def _mutated(tree: ast.Module, site: int) -> ast.Module:
-    node: Any = next(node for k, (node, _) in enumerate(_places(tree)) if k == site)
-    if isinstance(node, ast.Compare):
-        node.ops[0] = _SWAPS[type(node.ops[0])]()  # type: ignore[assignment]
-    elif isinstance(node, ast.BinOp | ast.BoolOp | ast.AugAssign):
-        node.op = _SWAPS[type(node.op)]()  # type: ignore[assignment]
-    elif isinstance(node, ast.If | ast.IfExp | ast.While):
-        node.test = ast.UnaryOp(ast.Not(), copy.copy(node.test))
-    else:
-        node.value = _other(node.value)
+    """Change the `site`th place of a tree."""
+    node: Any
+    node, what = next(found for k, found in enumerate(_places(tree)) if k == site)
+    wanted: Any = getattr(ast, what.rpartition(" is ")[2], None)
+    match node:
+        case ast.Compare():
+            node.ops[0] = wanted()
+        case ast.BinOp() | ast.BoolOp() | ast.AugAssign():
+            node.op = wanted()
+        case ast.If() | ast.IfExp() | ast.While():
+            node.test = ast.UnaryOp(ast.Not(), copy.copy(node.test))
+        case ast.Expr() | ast.Return():
+            node.value = ast.Constant(None)
+        case _:
+            node.value = not node.value
     return ast.fix_missing_locations(tree)
 
 
