@@ -10,6 +10,7 @@ time; it stamps nothing that Holdfast reads.
 """
 
 import mmap
+import runpy
 import struct
 import sys
 import time
@@ -49,6 +50,5 @@ def wrapped(made: Callable[[], list[str]], file: Path) -> list[str]:
 
 if __name__ == "__main__":
     follow(Path(sys.argv[1]))
-    from holdfast.cli.main import main
-
-    main(sys.argv[2:])
+    sys.argv[:2] = ["holdfast"]
+    runpy.run_module("holdfast.cli.main", run_name="__main__")
