@@ -1,4 +1,4 @@
-"""Extra attempts stay within a tenth of what is asked, and the moves of a lost region are paid for before any hedge."""
+"""Extra attempts stay within a share of what is asked, and the moves of a lost region are paid for before any hedge."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ from holdfast.core.health.budget import KEPT, SAVED_FIRST, SAVED_MAX, SHARE, Bud
 
 
 @given(st.lists(st.sampled_from(["ask", "hedge", "retry"]), max_size=800))
-def test_never_more_than_a_tenth_beyond_what_was_saved(acts: list[str]) -> None:
+def test_never_more_than_its_share_beyond_what_was_saved(acts: list[str]) -> None:
     budget = Budget()
     for act in acts:
         budget.earn() if act == "ask" else budget.hedge() if act == "hedge" else budget.retry()

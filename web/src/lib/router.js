@@ -5,7 +5,7 @@
 
 import { healthy, recovering } from './health.js'
 
-export const EXTRA_SHARE = 0.1 // attempts beyond the first, per request: second copies and tries after a failure alike
+export const EXTRA_SHARE = 0.05 // attempts beyond the first, per request: second copies and tries after a failure alike
 export const SAVED_MAX = 8 // saved up, because what is open at a region that goes dark must move at once
 export const KEPT = 4 // of these, for such moves: no second copy of a slow read may have them
 const SLOW_FACTOR = 4 // a nearer region keeps us unless it is this many times worse than another
@@ -42,7 +42,7 @@ export function fence(request, here, there) {
   return { body: { n: PUBLIC_LIST }, token: false }
 }
 
-/** A budget for attempts beyond the first: every request saves a tenth of one. */
+/** A budget for attempts beyond the first: every request saves a twentieth of one. */
 export class Budget {
   constructor() {
     this.saved = SAVED_MAX

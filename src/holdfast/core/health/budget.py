@@ -1,15 +1,15 @@
 """What a client may ask beyond one attempt per request: second copies of slow reads, and tries after a failure.
 
 Every retry is kind to its request and hard on the region, and regions fail together: if each of three layers tries
-three times, the deepest one works 27 times. The remedy is old and simple: retries at one layer only (this one), and no
-more than a tenth of what is asked (Beyer et al., "Site Reliability Engineering", 2016, ch. 22). A request pays in
-SHARE, an extra attempt takes out one. Some are saved up, because when a region goes dark everything that is open there
-must move at once; the last KEPT are for such moves and no hedge may have them.
+three times, the deepest one works 27 times. The remedy is old and simple: retries at one layer only (this one), and in
+all no more than a tenth of what is asked (Beyer et al., "Site Reliability Engineering", 2016, ch. 22). A request pays
+in SHARE, which is half of that, for some are saved up besides: when a region goes dark everything that is open there
+must move at once. An extra attempt takes out one. The last KEPT are for such moves and no hedge may have them.
 """
 
 from dataclasses import dataclass
 
-SHARE = 0.1
+SHARE = 0.05
 SAVED_MAX, SAVED_FIRST = 6.0, 4.0  # a feed, a write and a heartbeat move at once, and once more if the next is dark too
 KEPT = 3.0
 
