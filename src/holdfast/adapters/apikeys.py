@@ -26,7 +26,7 @@ import msgspec
 
 from holdfast.adapters import telemetry
 from holdfast.adapters.home import Home
-from holdfast.adapters.signing import SECRET
+from holdfast.adapters.signing import SECRET, secret_folder
 from holdfast.adapters.system import write_whole
 from holdfast.core.errors import Degraded, Refused
 from holdfast.core.tenants import PLATFORM
@@ -80,7 +80,7 @@ def _read(home: Home) -> _File:
 @contextmanager
 def _changed(home: Home) -> Iterator[_File]:
     """Give the file to change, and write it, durably: no two commands may change it at once and undo each other."""
-    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    secret_folder(home)
     folder = os.open(home.keys, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)

@@ -12,12 +12,12 @@ request cannot cross from one to another by mistake. This is the one module that
 """
 
 import hashlib
-import os
 from pathlib import Path
 
 import obstore
 from obstore.store import LocalStore
 
+from holdfast.adapters.system import make_durable, make_folder
 from holdfast.core.classes import Class
 from holdfast.core.errors import Degraded
 
@@ -37,7 +37,7 @@ class BlobStore:
     """The blobs of one region, in a local folder. `damaged` counts reads whose bytes did not match their name."""
 
     def __init__(self, root: Path) -> None:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         self.root = root
         self.damaged = 0
         self._store = LocalStore(root)
@@ -51,7 +51,8 @@ class BlobStore:
         path = path_of(cls, sha)
         try:
             obstore.put(self._store, path, data)  # written beside, then renamed: a name never shows half a blob
-            _sync(self.root / path)
+            for place in (self.root / path, *(self.root / path).parents[:3]):  # its bytes, its name, and new folders
+                make_durable(place)
         except (obstore.exceptions.BaseError, OSError) as e:
             raise Degraded(f"the blob store cannot write: {e}", retry_after_s=5.0) from e
         return sha
@@ -81,13 +82,3 @@ class BlobStore:
     def delete(self, cls: Class, sha: str) -> None:
         """Forget a blob; forgetting what is not here is harmless."""
         (self.root / path_of(cls, sha)).unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    """Make a renamed file durable: its bytes, its name, and the folders that may be new with it."""
-    for p in (path, path.parent, path.parent.parent):
-        fd = os.open(p, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

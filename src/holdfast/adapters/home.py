@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from holdfast.adapters.system import write_whole
+from holdfast.adapters.system import make_folder, write_whole
 from holdfast.core.errors import Refused
 from holdfast.core.topology import Topology, check
 
@@ -75,5 +75,5 @@ class Home:
 
     def save(self, top: Topology) -> None:
         """Write the resolved topology, atomically."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         write_whole(self.topology_file, msgspec.json.format(msgspec.json.encode(top), indent=2))

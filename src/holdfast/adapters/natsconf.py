@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from holdfast.adapters.home import Home
-from holdfast.adapters.signing import RegionKeys
+from holdfast.adapters.signing import SECRET, RegionKeys
+from holdfast.adapters.system import make_folder, write_whole
 from holdfast.core.classes import Class
 from holdfast.core.errors import Refused
 from holdfast.core.topology import Topology
@@ -94,11 +95,7 @@ accounts {{
 
 def write(home: Home, top: Topology, keys: RegionKeys) -> Path:
     """Write a region's server configuration and return its path; start the server with `nats-server -c PATH`."""
-    store_dir(home, keys.region).mkdir(parents=True, exist_ok=True)
+    make_folder(store_dir(home, keys.region))
     path = home.keys / f"{keys.region}.nats.conf"  # it holds passwords, so it lies with the keys
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    part.touch(mode=0o600)  # before there is anything in it to read
-    part.write_text(render(home, top, keys))
-    part.replace(path)
+    write_whole(path, render(home, top, keys).encode(), SECRET)
     return path

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from holdfast.adapters.home import Home
-from holdfast.adapters.system import make_durable, write_whole
+from holdfast.adapters.system import make_durable, make_folder, write_whole
 from holdfast.core.errors import Refused
 from holdfast.core.topology import Topology
 
@@ -100,9 +100,17 @@ def _seed() -> str:
     return b64(secrets.token_bytes(32))
 
 
+def secret_folder(home: Home) -> None:
+    """Make the folder of secrets, for its owner alone, if need be."""
+    if not home.keys.is_dir():
+        make_folder(home.root)
+        home.keys.mkdir(exist_ok=True, mode=0o700)
+        make_durable(home.root)
+
+
 def make_keys(home: Home, top: Topology) -> None:
     """Make whatever keys are missing for the regions of `top`; existing keys are kept."""
-    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    secret_folder(home)
     kept = {r.name: load_keys(home, r.name) for r in top.regions if _key_file(home, r.name).exists()}
     alias: dict[str, str] = {}
     for r in top.regions:
@@ -127,7 +135,6 @@ def make_keys(home: Home, top: Topology) -> None:
         token={n: b64(Signer(unb64(k.token_seed)).public) for n, k in made.items()},
     )
     write_whole(home.keys / "public.json", msgspec.json.format(msgspec.json.encode(public), indent=1), SECRET)
-    make_durable(home.root)
 
 
 def _key_file(home: Home, region: str) -> Path:

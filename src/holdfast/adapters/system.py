@@ -131,6 +131,14 @@ def make_durable(path: Path) -> None:
         os.close(fd)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, if need be; the names of new ones outlive a power cut."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        make_durable(path.parent)
+
+
 def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file whole or not at all; when this returns, bytes and name outlive a power cut. One writer at a time.
 

@@ -24,6 +24,7 @@ CALL_S, PIECE_S = 1.0, 5.0
 TRIES, BUDGET = 3, 0.1  # calls for one question at most; more calls than questions, as a share
 QUEUE_MAX, BATCH_MAX = 5000, 200
 WAIT_FIRST_S, WAIT_CAP_S = 0.2, 5.0
+HEALTH_EVERY_S = 1.0
 UPLOAD_LOOK_S = 0.5
 GENERIC = ("REGIONAL", "SHELF")  # rungs of Holdfast that know nothing of the viewer
 
@@ -78,6 +79,7 @@ class BaselineApp:
     def __init__(self, name: str, apis: Sequence[str], edge: str, session: aiohttp.ClientSession) -> None:
         self.name, self._apis, self._edge, self._session = name, list(apis), edge, session
         random.shuffle(self._apis)
+        self._ill: set[str] = set()  # failed, and not yet found well
         self.acked: list[tuple[float, float]] = []
         self.keys: list[str] = []  # of what was acknowledged
         self._queue: dict[str, tuple[float, dict[str, Any]]] = {}
@@ -131,7 +133,9 @@ class BaselineApp:
                     break
                 self._again += 1
                 await asyncio.sleep(random.uniform(0, WAIT_FIRST_S * 2**k))
-            url = self._apis[0]
+            url = next((api for api in self._apis if api not in self._ill), "")
+            if not url:
+                break
             try:
                 how: dict[str, Any] = {"data": data} if data else {"json": body}
                 async with self._session.request(method, url + path, timeout=_within(within_s), **how) as answered:
@@ -139,8 +143,22 @@ class BaselineApp:
                         return {"status": answered.status, **_object(await answered.json())}
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
                 pass
-            self._apis.append(self._apis.pop(0))
+            self._suspect(url)
         raise Degraded(f"{self._apis} do not answer")
+
+    def _suspect(self, url: str) -> None:
+        if url not in self._ill:
+            self._ill.add(url)
+            self._tasks = [t for t in self._tasks if not t.done()] + [asyncio.create_task(self._check(url))]
+
+    async def _check(self, url: str) -> None:
+        """Ask for its health, with jitter, until it answers; until then it gets no calls, and we fall back at once."""
+        while url in self._ill:
+            await asyncio.sleep(random.uniform(0.5, 1.5) * HEALTH_EVERY_S)
+            with suppress(aiohttp.ClientError, TimeoutError, OSError):
+                async with self._session.get(f"{url}/health", timeout=_within(CALL_S)) as answered:
+                    if answered.status == 200:
+                        self._ill.discard(url)
 
     def view(self, shown: Shown, dwell_ms: int) -> None:
         self._say("view", shown, {"dwell_ms": dwell_ms, "duration_ms": shown.clip.duration_ms})

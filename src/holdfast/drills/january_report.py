@@ -16,7 +16,7 @@ from holdfast.drills.report_plot import Plot, Point, Series, draw
 
 STEP_S = 2.0  # of the plots
 BEFORE_S = 20.0
-SIDE_BY_SIDE = "<style>.rows td:nth-child(2),.rows td:nth-child(3){min-width:5em}</style>"
+MORE_STYLE = "<style>.rows td:nth-child(n+2){width:28%;overflow-wrap:normal}</style>"
 
 
 class Seen(msgspec.Struct):
@@ -35,7 +35,7 @@ def page(seed: int, seen: Sequence[Seen], symptoms: Sequence[Symptom], price: Se
     word = "Every promise held." if kept else "A promise broke."
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>25 January 2026, replayed</title><style>{STYLE}</style>{SIDE_BY_SIDE}{HATCH}<main>",
+        f"<title>25 January 2026, replayed</title><style>{STYLE}</style>{MORE_STYLE}{HATCH}<main>",
         '<span class="mark">▲ DRILL: nobody outside was affected</span>',
         "<h1>25 January 2026, replayed on a good baseline and on Holdfast</h1>",
         '<p class="quiet">The same people, videos, load and fault on the same machine, one platform after the other. '
@@ -50,16 +50,15 @@ def page(seed: int, seen: Sequence[Seen], symptoms: Sequence[Symptom], price: Se
 
 
 def _rows(rows: Sequence[Symptom], *, promises: bool) -> str:
-    more = "<th>promise</th><th></th>" if promises else ""
-    head = f"<tr><th></th><th>baseline</th><th>Holdfast</th>{more}</tr>"
+    head = "<tr><th></th><th>baseline</th><th>Holdfast</th></tr>"
     lines: list[str] = []
     for s in rows:
-        cells = f"<td>{escape(s.name.removeprefix('price: '))}</td><td>{escape(s.baseline)}</td>"
-        cells += f"<td>{escape(s.holdfast)}</td>"
+        name, ours = escape(s.name.removeprefix("price: ")), escape(s.holdfast)
         if promises:
-            how = "kept" if s.holdfast_ok else "broken"
-            cells += f'<td>{escape(s.promise)}</td><td class="{how}">{"held" if s.holdfast_ok else "broken"}</td>'
-        lines.append(f"<tr>{cells}</tr>")
+            how, word = ("kept", "✓ held") if s.holdfast_ok else ("broken", "✕ broken")
+            name += f'<br><span class="quiet">{escape(s.promise)}</span>'
+            ours += f'<br><span class="{how}">{word}</span>'
+        lines.append(f"<tr><td>{name}</td><td>{escape(s.baseline)}</td><td>{ours}</td></tr>")
     return f'<table class="rows">{head}{"".join(lines)}</table>'
 
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
-from holdfast.adapters.system import write_whole
+from holdfast.adapters.system import make_folder, write_whole
 from holdfast.core.entries import Publication, Ruling
 
 ID = re.compile(r"^[0-9a-f]{32}$")
@@ -67,7 +67,7 @@ class UploadFiles:
         self.open = root / "open"
         self.done = root / "done"
         for folder in (self.open, self.done):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
 
     # -- the node's side -----------------------------------------------------------------------------------------
 
