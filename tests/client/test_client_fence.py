@@ -12,6 +12,7 @@ from aiohttp import web
 
 from holdfast.adapters.aio.calls import Calls, Unreachable
 from holdfast.client import Client, Place
+from holdfast.core.health.outbox import Ack
 from patience import comes
 
 HOUR_US = 3_600_000_000
@@ -167,6 +168,38 @@ def test_a_region_whose_clock_jumps_and_jumps_back_loses_nobody_a_word(jump_us: 
             assert [e["item"] for e in region.taken] == ["v0", "v1", "v2"] and viewer.outbox.refused == []
 
     with_stubs(story, region)
+
+
+def test_what_is_no_longer_ahead_when_the_time_is_asked_is_said_again() -> None:
+    """A stamp a hair too new is refused; a moment later, when the region has told its time, it is no longer so."""
+    left = [2]
+
+    def door(entries: list[dict[str, Any]]) -> tuple[int, object] | None:
+        left[0] -= 1
+        return None if left[0] < 0 else (422, {"error": "door", "message": "later", "field": "stamp", "index": 0})
+
+    region = Stub("us-east", door)
+
+    async def story(url: str) -> None:
+        async with Client([Place("us-east", "US", url)], "US") as viewer:
+            viewer.like("v0")
+            await comes(lambda: len(region.taken) == 1)
+            assert viewer.outbox.refused == []
+
+    with_stubs(story, region)
+
+
+def test_what_a_region_took_is_not_given_up_because_anothers_clock_is_slow() -> None:
+    viewer = Client([Place("us-east", "US", "http://127.0.0.1:1")], "US")
+    number = viewer.like("v0")
+    kept = viewer.outbox.kept[number]
+    viewer.outbox.acknowledge([number], Ack("personal/us-east", "e1", 1))
+    viewer.outbox.moved()
+    viewer._clock.learn(viewer._clock.now_us() - HOUR_US)
+    assert viewer._refused(kept, "stamp") and not viewer.outbox.refused
+    assert not viewer.outbox.waits() and viewer.outbox.kept == {number: kept}, "nor does it hold up what came later"
+    viewer._clock.learn(viewer._clock.now_us() + 31 * 24 * HOUR_US)
+    assert viewer._refused(kept, "stamp") and viewer.outbox.refused == [number]
 
 
 def test_a_bad_entry_that_the_region_does_not_name_is_found_and_given_up_alone() -> None:

@@ -82,6 +82,7 @@ class Region {
     }
     if (path === '/v1/events') {
       const early = body.entries.findIndex((e) => e.stamp > now + 1e6)
+      if (this.fussy-- > 0) return [422, { error: 'door', message: 'in the future', field: 'stamp', index: 0 }]
       if (early >= 0) return [422, { error: 'door', message: 'in the future', field: 'stamp', index: early }]
       const bad = body.entries.findIndex((e) => this.doors.includes(e.item))
       if (bad >= 0) return [422, { message: `no item ${body.entries[bad].item}`, index: bad }]
@@ -297,6 +298,14 @@ test('a region whose clock jumps, and jumps back, loses nobody a word', async ()
     client.say('like', catalogue[k])
     await until(() => us_east.taken.size === k + 1, 12000)
   }
+  assert.equal(client.me.box.refused.length, 0)
+})
+
+test('what is no longer ahead when the time is asked is said again, not given up', async () => {
+  const { client, us_east } = await world()
+  us_east.fussy = 1
+  client.say('like', catalogue[0])
+  await until(() => us_east.taken.size === 1, 12000)
   assert.equal(client.me.box.refused.length, 0)
 })
 

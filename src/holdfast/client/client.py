@@ -224,8 +224,7 @@ class Client:
             await self._news.wait()
             await asyncio.sleep(GATHER_S if not attempt else 0)
             self._news.clear()
-            batch = self.outbox.batch(self._at_once)
-            if not batch:
+            if not (batch := self.outbox.batch(self._at_once)):
                 continue
             near = self.router.candidates(self._now_s())
             try:
@@ -236,20 +235,24 @@ class Client:
             except RefusedEntry as e:
                 if e.field == "stamp":
                     await self._ask_time(e.region)
-                self._refused(batch[e.index if e.index < len(batch) else 0], e.field)
+                if not self._refused(batch[e.index if e.index < len(batch) else 0], e.field):
+                    attempt = await self._rest(attempt)
             except Degraded as e:
                 if e.retry_after_s or self.router.candidates(self._now_s())[:1] in ([], near[:1]):  # nowhere better
-                    wait_s = delay_s(attempt, self._chance(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S)
-                    await asyncio.sleep(max(wait_s, min(e.retry_after_s, RETRY_CAP_S)))
-                    attempt += 1
+                    attempt = await self._rest(attempt, e.retry_after_s)
             except Refused as e:
                 if e.code in DOORS:
                     self._narrow(batch)
                 else:  # the token, or what answers there is no region: try again slowly, and keep everything
-                    await asyncio.sleep(delay_s(attempt, self._chance(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S))
-                    attempt += 1
+                    attempt = await self._rest(attempt)
             if self.outbox.waits():
                 self._news.set()
+
+    async def _rest(self, attempt: int, told_s: float = 0.0) -> int:
+        """Wait after a try that failed, at least as long as a region asked for; return the number of the next one."""
+        wait_s = delay_s(attempt, self._chance(), first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S)
+        await asyncio.sleep(max(wait_s, min(told_s, RETRY_CAP_S)))
+        return attempt + 1
 
     def _narrow(self, batch: list[Kept]) -> None:
         """A region refused a batch without naming the entry: go one by one until it stands alone, and give that up."""
@@ -272,23 +275,24 @@ class Client:
         if left:
             raise Degraded(f"{place.name} named no block for {len(left)} entries", retry_after_s=0.0)
 
-    def _refused(self, kept: Kept, field: str) -> None:
-        """The door does not take an entry. If only its time was ahead, all that is stamped so is stamped anew."""
-        if field == "stamp" and self._ahead(kept):
-            for late in filter(self._ahead, self.outbox.kept.values()):
-                late.raw = msgspec.msgpack.encode({**msgspec.msgpack.decode(late.raw), "stamp": self._clock.stamp()})
-                if self._journal:
-                    self._journal.keep(late.number, late.raw, late.cls)
-            return
-        number = kept.number
-        self.outbox.refuse(number)
-        if self._journal:
-            self._journal.drop([number], self.outbox)
-        self.tell(Told("refused", self.router.active, self._now_s(), [number]))
+    def _refused(self, kept: Kept, field: str) -> bool:
+        """The door does not take an entry: give it up, unless only its time was ahead. Return whether that is settled.
 
-    def _ahead(self, kept: Kept) -> bool:
-        """Whether an entry is stamped too far ahead of the regions' time for any of them to have taken it."""
-        return not kept.acks and self._clock.ahead(msgspec.msgpack.decode(kept.raw)["stamp"])
+        What is ahead is stamped anew; what a region took is not, nor said to this one. Else the time was not told yet.
+        """
+        if field == "stamp" and not self._clock.aged(kept.raw):
+            late = [k for k in self.outbox.kept.values() if not k.acks and self._clock.ahead(k.raw)]
+            for entry in late:
+                entry.raw = self._clock.anew(entry.raw)
+                if self._journal:
+                    self._journal.keep(entry.number, entry.raw, entry.cls)
+            kept.waiting = not kept.acks
+            return bool(late or kept.acks)
+        self.outbox.refuse(kept.number)
+        if self._journal:
+            self._journal.drop([kept.number], self.outbox)
+        self.tell(Told("refused", self.router.active, self._now_s(), [kept.number]))
+        return True
 
     def _hear(self, region: str, safe: Watermark, held: Watermark, now_us: int) -> None:
         """Learn from any answer: the region's clock, and what may be let go."""
@@ -303,9 +307,8 @@ class Client:
 
     async def _ask_time(self, region: str) -> None:
         """A region calls our stamps wrong: its clock may have jumped, or that of the region we had them from."""
-        place = next((p for p in self.router.permitted() if p.name == region), None)
         with suppress(Degraded, Refused):
-            if place:
+            for place in [p for p in self.router.permitted() if p.name == region]:
                 self._clock.learn((await self._marks(place)).now)
 
     # -- identity ------------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ or by the next region. So a refused stamp is a reason to ask the time, and no re
 
 from collections.abc import Callable
 
-from holdfast.core.hlc import AHEAD_MAX_US, Hlc
+import msgspec
+
+from holdfast.core.hlc import AGE_MAX_US, AHEAD_MAX_US, Hlc
 
 
 class Clock:
@@ -31,12 +33,23 @@ class Clock:
         """A region just said what time it is."""
         self._ahead_us, self._told = now_us - self._wall_us(), True
 
-    def ahead(self, stamp: int) -> bool:
-        """Whether a stamp is too far ahead of the regions' time for any of them to take it."""
-        return self._told and stamp > self.now_us() + AHEAD_MAX_US
+    def ahead(self, raw: bytes) -> bool:
+        """Whether an encoded entry is stamped too far ahead of the regions' time for any of them to take it."""
+        return self._ahead(msgspec.msgpack.decode(raw)["stamp"])
+
+    def aged(self, raw: bytes) -> bool:
+        """Whether an encoded entry is stamped so long ago that no region will ever take it."""
+        return self._told and msgspec.msgpack.decode(raw)["stamp"] < self.now_us() - AGE_MAX_US
+
+    def anew(self, raw: bytes) -> bytes:
+        """An encoded entry with a new stamp."""
+        return msgspec.msgpack.encode({**msgspec.msgpack.decode(raw), "stamp": self.stamp()})
 
     def stamp(self) -> int:
         """A new stamp. One that ran ahead of the regions' time is not followed: no region took what bore it."""
-        if self.ahead(self._hlc.last):
+        if self._ahead(self._hlc.last):
             self._hlc = Hlc()
         return self._hlc.tick(self.now_us())
+
+    def _ahead(self, stamp: int) -> bool:
+        return self._told and stamp > self.now_us() + AHEAD_MAX_US

@@ -315,8 +315,12 @@ export class Client {
   #judge(me, entries, error) {
     const passing = !(error instanceof HttpError) || error.status >= 500 || [401, 403, 429].includes(error.status)
     if (passing) return null
-    if (error.data?.field === 'stamp' && this.#restamped(me)) return entries.length
     const named = error.data?.index ?? null
+    if (error.data?.field === 'stamp') {
+      if (this.#restamped(me)) return entries.length
+      const { stamp } = entries[named ?? 0] ?? {}
+      if (!this.clock.aged(stamp, this.now())) return null // no longer ahead, or the time could not be asked
+    }
     if (named === null && !DOORS.includes(error.data?.error)) return null // not a region's word on these entries
     const index = named ?? (entries.length === 1 ? 0 : null)
     if (index === null || !entries[index]) return 1 // it does not say which: one by one

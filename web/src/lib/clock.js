@@ -4,6 +4,7 @@
 // the region's `now` teaches an offset; the exchange with the shortest round trip is the most exact one.
 
 const AHEAD_MAX_US = 1_000_000 // the door refuses stamps further ahead than this
+const AGE_MAX_US = 30 * 86_400 * 1_000_000 // and older than this
 
 export class Clock {
   constructor(last = 0) {
@@ -28,6 +29,11 @@ export class Clock {
   /** The newest stamp (µs) that a region would take now; null until one has told the time. */
   latest(ms) {
     return this.tightest < Infinity ? this.adjusted(ms) + AHEAD_MAX_US : null
+  }
+
+  /** Whether a stamp is so old that no region will ever take it. */
+  aged(stamp, ms) {
+    return this.tightest < Infinity && stamp < this.adjusted(ms) - AGE_MAX_US
   }
 
   /** A new stamp (µs), greater than every earlier one; but one that ran ahead of the regions is not followed. */
