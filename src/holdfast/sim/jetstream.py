@@ -7,6 +7,7 @@ Everything here was measured on the real server (docs/log.md; tests/sim/test_con
 - one flipped bit cuts its message file off there at the next start, without a word: messages go missing from the end,
   or from the middle (a gap in the sequence), and reading passes over the gap;
 - a flipped bit in a metafile hides the stream, and creating it anew wipes its files;
+- once a write failed, a stream takes nothing more until the server starts anew, however well the disk is by then;
 - recently written messages are served from memory, whatever happened to the disk.
 
 Message files hold FILE_ROWS messages each, as the real ones hold some megabytes.
@@ -34,6 +35,7 @@ class Stream:
     bad: set[int] = field(default_factory=set[int])  # rows with a flipped bit on disk
     torn: bytes = b""  # what a power cut left of the next message
     hidden: bool = False
+    stuck: bool = False  # a write failed once: it takes nothing more until the server starts anew
     last_id: str = ""
     ids: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
 
@@ -86,7 +88,7 @@ class Stream:
             for n in [n for n in self.disk if n // FILE_ROWS == file and n >= cut]:
                 del self.disk[n]
         self.bad.clear()
-        self.torn = b""
+        self.torn, self.stuck = b"", False
         self.rows = dict(self.disk)
         if self.rows:
             self.first, self.last = min(self.rows), max(self.rows)

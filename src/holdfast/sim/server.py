@@ -309,8 +309,11 @@ class LogServer:
         if generation != self.generation or not self.up:
             return
         self._writing.pop(0)
-        if self.faults.full:
+        if self.faults.full or stream.stuck:
+            stream.stuck = True
             self.network.trace.count("full disk refused a block")
+            if not self.faults.full and self.chance.random() < 0.5:
+                return self.network.trace.count("a stuck stream said nothing")
             refused = {"error": {"code": 503, "err_code": NO_SPACE, "description": "insufficient storage resources"}}
             return self._answer(connection, Msg(msg.reply, json.dumps(refused).encode()))
         answer = self.streams.publish(stream, msg.data, msg.headers, self.loop.time())

@@ -109,7 +109,12 @@ class Site:
         def connect(peer: str) -> Awaitable[LogClient]:
             return self.connect(peer)
 
-        return Parts(connect, self._sign, self._verifiers, self.disk, self.aside, self.around)
+        return Parts(connect, self._sign, self._verifiers, self.disk, self.aside, self.around, self._stuck)
+
+    def _stuck(self) -> None:
+        """The keeper says that its log server stores nothing any more: the supervisor starts that anew."""
+        self.trace.count("stuck log server started anew")
+        self.kill_server(AGAIN_S)
 
     # -- life --------------------------------------------------------------------------------------------------------
 

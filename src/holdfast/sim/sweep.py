@@ -19,7 +19,8 @@ FULL = 1000  # a sweep of this many seeds must have seen everything
 RARE = (
     "lost message", "doubled message", "late message", "cut off", "reordered release", "request timed out",
     "acknowledgement lost", "10071 for a kept block", "duplicate acknowledgement", "stalled fsync",
-    "full disk refused a block", "silent truncation", "skipped sequences", "torn write", "kept without an answer",
+    "full disk refused a block", "stuck log server started anew", "silent truncation", "skipped sequences",
+    "torn write", "kept without an answer",
     "power cut between two writes", "keeper ended broken", "epoch opened anew", "segment closed",
     "blocks lost and named", "told: damage", "told: mended", "told: salvaged", "told: lost", "append overloaded",
     "append refused", "client moved", "device rung", "rewatch", "climbed a rung", "fell a rung",
