@@ -1,12 +1,15 @@
 """Closed pieces without the record that named them, and with a flipped bit in them."""
 
 import asyncio
+import tracemalloc
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 
 from holdfast.core.chain import Block, digest_of, seal
 from holdfast.core.classes import Class
 from holdfast.core.log.continuity import START, Key
+from holdfast.core.log.segments import pack
 from holdfast.region.keeper_files import PieceFiles
 from holdfast.region.keeper_pieces import found_pieces
 from holdfast.sim import keys
@@ -41,6 +44,18 @@ def test_pieces_are_found_without_a_record(tmp_path: Path) -> None:
     assert [(p.first, p.last) for p in held.pieces] == [(1, 3), (4, 6), (9, 9)]
     assert (held.n, held.digest, held.opened) == (9, digest_of(rows[8]), 1001)
     assert not found_pieces(files).clean
+
+
+def test_years_of_pieces_are_not_held_in_memory(tmp_path: Path) -> None:
+    files, large = PieceFiles(tmp_path / "blobs"), bytes(1_000_000)
+    for row in row_of(32):
+        blob = pack([row, large])  # which is no block, and is not looked at
+        files.put(Class.PERSONAL, sha256(blob).hexdigest(), blob)
+    tracemalloc.start()
+    held = found_pieces(files).chains[KEY.chain][KEY.epoch]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held.pieces and peak < 10_000_000, "32 MB of pieces"
 
 
 def test_without_a_piece_there_is_no_row(tmp_path: Path) -> None:

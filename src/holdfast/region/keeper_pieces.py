@@ -5,6 +5,8 @@ the personal chains of a jurisdiction's only region there is no peer to ask. So 
 is looked at. Found by simulation: two flipped bits, one in each generation, cost all closed blocks.
 """
 
+from dataclasses import dataclass
+
 from holdfast.core.chain import digest_of, unseal
 from holdfast.core.classes import Class
 from holdfast.core.errors import Broken
@@ -14,9 +16,19 @@ from holdfast.region.keeper_files import PieceFiles
 from holdfast.region.keeper_held import HeldEpoch, HeldRecord, Piece
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A piece and what its neighbours must fit: not its blocks, for all pieces together may be larger than memory."""
+
+    piece: Piece
+    prev: bytes  # what its first block names as the digest before it
+    end: bytes  # the digest of its last
+    opened: int
+
+
 def found_pieces(files: PieceFiles) -> HeldRecord:
     """Read every piece on disk; return the record that they amount to. For a thread: it reads all of them."""
-    found: dict[Key, list[tuple[Piece, list[bytes]]]] = {}
+    found: dict[Key, list[_Found]] = {}
     for cls in Class:
         for path in files.names(cls):
             if len(path.name) == 64 and files.part(cls, path.name, 0, len(MAGIC))[0] == MAGIC:
@@ -26,28 +38,28 @@ def found_pieces(files: PieceFiles) -> HeldRecord:
                 except (Broken, IndexError):
                     continue
                 piece = Piece(first.n, first.n + len(rows) - 1, path.name, len(data))
-                found.setdefault(Key(first.chain, first.epoch), []).append((piece, rows))
+                one = _Found(piece, first.prev, digest_of(rows[-1]), first.hlc)
+                found.setdefault(Key(first.chain, first.epoch), []).append(one)
     record = HeldRecord()
     for key, pieces in found.items():
         record.chains.setdefault(key.chain, {})[key.epoch] = _row(pieces)
     return record
 
 
-def _row(found: list[tuple[Piece, list[bytes]]]) -> HeldEpoch:
+def _row(found: list[_Found]) -> HeldEpoch:
     """Lay pieces in a row: of those that overlap the largest, and none that does not continue the one before it.
 
     A smaller piece may have been closed again into a larger one; the piece of a branch names the epoch that it left.
     """
-    kept: list[tuple[Piece, list[bytes]]] = []
-    for piece, rows in sorted(found, key=lambda f: (f[0].first - f[0].last, f[0].first, f[0].sha)):
-        if all(piece.last < other.first or piece.first > other.last for other, _ in kept):
-            kept.append((piece, rows))
-    kept.sort(key=lambda f: f[0].first)
+    kept: list[_Found] = []
+    for one in sorted(found, key=lambda f: (f.piece.first - f.piece.last, f.piece.first, f.piece.sha)):
+        if all(one.piece.last < other.piece.first or one.piece.first > other.piece.last for other in kept):
+            kept.append(one)
+    kept.sort(key=lambda f: f.piece.first)
     row = kept[:1]
-    for piece, rows in kept[1:]:
-        before, theirs = row[-1]
-        if piece.first > before.last + 1 or unseal(rows[0]).prev == digest_of(theirs[-1]):
-            row.append((piece, rows))
-    last, rows = row[-1]
-    opened = unseal(row[0][1][0]).hlc
-    return HeldEpoch(n=last.last, digest=digest_of(rows[-1]), opened=opened, pieces=[piece for piece, _ in row])
+    for one in kept[1:]:
+        before = row[-1]
+        if one.piece.first > before.piece.last + 1 or one.prev == before.end:
+            row.append(one)
+    last = row[-1]
+    return HeldEpoch(n=last.piece.last, digest=last.end, opened=row[0].opened, pieces=[one.piece for one in row])
