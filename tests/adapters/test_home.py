@@ -34,3 +34,9 @@ def test_a_topology_that_cannot_run_is_refused(tmp_path: Path, text: str, said: 
     with pytest.raises(Refused, match=said) as caught:
         Home(tmp_path).load()
     assert caught.value.hint or said == "1 to 16 regions"
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"name": "\xff", "since": 1, "until": 9}', b"[" * 5000])
+def test_a_damaged_mark_of_a_drill_is_no_mark(tmp_path: Path, text: bytes) -> None:
+    Home(tmp_path).drill_file.write_bytes(text)
+    assert Home(tmp_path).drill(5) is None

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,13 +60,13 @@ def test_the_keeper_speaks_up_once_the_disk_is_well_and_not_before(
 ) -> None:
     monkeypatch.setattr(keeper, "STUCK_LOOK_S", 0.01)
     monkeypatch.setattr(keeper, "STUCK_AGAIN_S", 3600.0)
-    looks: list[str] = []
+    looks: list[bool] = []
 
     class Disk:
         full = True
 
         def write(self, path: Path, data: bytes) -> None:
-            looks.append(path.name)
+            looks.append(threading.current_thread() is threading.main_thread())
             if self.full:
                 raise OSError(errno.ENOSPC, "no space")
 
@@ -86,6 +87,7 @@ def test_the_keeper_speaks_up_once_the_disk_is_well_and_not_before(
         disk.full = False
         await comes(lambda: told == [False])
         watching.cancel()
+        assert not any(looks), "a disk that hangs holds up nothing else"
 
     asyncio.run(run())
 

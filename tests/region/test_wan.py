@@ -224,9 +224,10 @@ def test_the_weather_file_is_heeded_and_its_end_is_calm(tmp_path) -> None:
 
             file.write_bytes(msgspec.json.encode({"a>b": {"back": wan.Weather(refuse=True)}}))
             await until(True)
-            file.write_text("{half")
-            await asyncio.sleep(3 * wan.LOOK_S)
-            assert e.link.refuses, "half a file changes nothing"
+            for damaged in (b"{half", b'{"a>b": {"back": {"swallow": "\xff"}}}'):
+                file.write_bytes(damaged)
+                await asyncio.sleep(3 * wan.LOOK_S)
+                assert e.link.refuses and not watching.done(), "half a file changes nothing"
             file.unlink()
             await until(False)
             watching.cancel()

@@ -50,7 +50,7 @@ class Home:
         """The drill that runs here now, if one does."""
         try:
             mark = msgspec.json.decode(self.drill_file.read_bytes(), type=Drill)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # damaged: no mark, and no harm
             return None
         return mark if now_us < mark.until else None
 

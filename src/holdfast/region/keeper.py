@@ -230,7 +230,7 @@ class Keeper:
             await asyncio.sleep(STUCK_LOOK_S)
             if max((copy.writer.refused for copy in self.store.copies.values()), default=0) >= STUCK_REFUSALS:
                 try:
-                    self._parts.disk.write(probe, b"x")
+                    await asyncio.to_thread(self._parts.disk.write, probe, b"x")  # a sick disk may take its time
                 except OSError:
                     continue  # not yet
                 self._say("warning", "the log server stores nothing, though the disk is well")

@@ -261,7 +261,7 @@ async def watch_weather(links: Sequence[Link], file: Path) -> None:
         except OSError:
             text = b""
         if text != before:
-            with contextlib.suppress(msgspec.MsgspecError):  # half written, or another's: as it was
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):  # half written, or another's: as it was
                 said = msgspec.json.decode(text or b"{}", type=dict[str, dict[str, Weather]])
                 before = text
                 for link in links:
