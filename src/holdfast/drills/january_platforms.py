@@ -30,7 +30,7 @@ from holdfast.drills.fuse import PowerDisk
 from holdfast.drills.fuse_wire import cannot_mount
 from holdfast.drills.january_app import App, BaselineApp, HoldfastApp
 from holdfast.drills.january_store import Store
-from holdfast.drills.power import cut_power
+from holdfast.drills.power import cut_power, patiently
 from holdfast.drills.world import Clip
 from holdfast.region.roles import ENV
 from holdfast.region.supervisor import Supervisor
@@ -303,21 +303,10 @@ class Holdfast:
         """How many of these a region of `regions` lacks."""
         worst = 0
         for region in regions:
-            held = await self._held(app, region)
+            pairs = await patiently(lambda region=region: app.client.held(region))
+            held = IntervalSet([first for first, _ in pairs], [last for _, last in pairs])
             worst = max(worst, sum(n not in held for n in numbers))
         return worst
-
-    async def _held(self, app: HoldfastApp, region: str) -> IntervalSet:
-        """What a region holds of an app's entries; asked again while it is busy, for it serves people first."""
-        end_s = time.monotonic() + START_S
-        while True:
-            try:
-                pairs = await app.client.held(region)
-                return IntervalSet([first for first, _ in pairs], [last for _, last in pairs])
-            except Degraded:
-                if time.monotonic() > end_s:
-                    raise
-                await asyncio.sleep(0.2)
 
     def mark(self) -> None:
         self._marks = [set(app.numbers) for app in self._apps]

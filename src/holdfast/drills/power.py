@@ -15,10 +15,10 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -46,10 +46,13 @@ ITEMS = 1500
 CLIPS = 3  # published before each cut
 DIE_S = 30.0
 SETTLE_S = 60.0  # regions read their logs, fold and verify within this
-OUTBOX_S = 30.0
+OUTBOX_S = 60.0
+BUSY_S = 60.0  # a region may be too busy for our questions for so long
 LOOK_S = 0.3
 JUDGED = ("fsynced", "eager")  # modes by which the promise is judged
 
+
+T = TypeVar("T")
 
 HYPOTHESIS = (
     "Nothing that was acknowledged local is missing: no entry, no byte of an upload, no published clip; no block is "
@@ -63,6 +66,7 @@ class AfterCut(msgspec.Struct, kw_only=True):
 
     torn: int | None
     at_s: float = 0.0  # from the first cut
+    counted: bool = False  # or else nothing below is known
     acknowledged: int = 0
     missing_entries: int = 0  # acknowledged, and lacking in a region of the jurisdiction
     upload_bytes: int = 0  # acknowledged, of uploads under way
@@ -78,7 +82,7 @@ class AfterCut(msgspec.Struct, kw_only=True):
     def wrong(self) -> int:
         """How much that was acknowledged is missing, of whatever kind."""
         promised = self.missing_entries + self.missing_upload_bytes + self.missing_clips
-        return promised + self.blocks_lost + self.blocks_damaged
+        return promised + self.blocks_lost + self.blocks_damaged + (not self.counted)
 
 
 class OneMode(msgspec.Struct, kw_only=True):
@@ -132,15 +136,12 @@ class Stage:
     async def count(self, cut: AfterCut, begun_s: float) -> None:
         """Look again and again, until nothing is missing or SETTLE_S have passed; write down what was seen last."""
         while True:
-            with suppress(Degraded, TimeoutError):
-                cut.missing_entries = sum(await asyncio.gather(*(self._missing(w) for w in self.crowd)))
-                cut.missing_upload_bytes = await self.uploads.missing()
-                cut.missing_clips = await clips_missing(self.urls, self.published)
-                cut.blocks_lost, cut.blocks_damaged = await self._damage()
-                cut.verified_s = time.monotonic() - begun_s
-                if not cut.wrong():
-                    return
-            if time.monotonic() - begun_s > SETTLE_S:
+            cut.missing_entries = sum([await patiently(lambda w=w: self._missing(w)) for w in self.crowd])
+            cut.missing_upload_bytes = await patiently(self.uploads.missing)
+            cut.missing_clips = await clips_missing(self.urls, self.published)
+            cut.blocks_lost, cut.blocks_damaged = await patiently(self._damage)
+            cut.counted, cut.verified_s = True, time.monotonic() - begun_s
+            if not cut.wrong() or cut.verified_s > SETTLE_S:
                 return
             await asyncio.sleep(LOOK_S)
 
@@ -170,6 +171,18 @@ class Stage:
             left = sum(len(said & set(w.client.outbox.kept)) for w, said in paired)
             if not left or time.monotonic() > end_s:
                 return left
+            await asyncio.sleep(LOOK_S)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while a region is busy or not yet there: it serves people first. Raises Degraded after BUSY_S."""
+    end_s = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return await ask()
+        except (Degraded, TimeoutError) as e:
+            if time.monotonic() > end_s:
+                raise Degraded(f"after {BUSY_S:.0f} s: {e}") from e
             await asyncio.sleep(LOOK_S)
 
 
