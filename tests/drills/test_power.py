@@ -15,7 +15,7 @@ from holdfast.core.topology import Region, Topology, resolve
 from holdfast.drills.fuse import PowerDisk
 from holdfast.drills.fuse_wire import cannot_mount
 from holdfast.drills.load import Record
-from holdfast.drills.power import cut_power
+from holdfast.drills.power import AfterCut, cut_power
 from holdfast.drills.power_books import QuietCalls
 from holdfast.region.supervisor import Supervisor
 
@@ -60,6 +60,11 @@ async def acknowledged_then_cut(
                             held.ends.append(last)
                     await asyncio.sleep(0.1)
         return record, held, cut[REGION].lost_bytes
+
+
+def test_what_could_not_be_counted_is_not_called_kept() -> None:
+    assert AfterCut(torn=None).wrong() and not AfterCut(torn=None, counted=True).wrong()
+    assert AfterCut(torn=None, counted=True, blocks_lost=1).wrong()
 
 
 HOW = [("fsynced", None), pytest.param("eager", 3, marks=pytest.mark.slow)]
