@@ -98,6 +98,22 @@ def test_every_bound_of_the_table_speaks_of_a_figure_that_there_is() -> None:
     assert len({d.name for d in DRILLS}) == len(DRILLS)
 
 
+def test_a_platform_is_given_up_only_where_a_drill_spoilt_it() -> None:
+    b = books()
+    assert b.fault
+    f = measure(b, b.fault, "us-east", 4.0, must_leave=True)
+    f.top_rung_s = f.converged_s = 1.0
+    v = Verdict(name="x", hypothesis="", passed=False, figures=f, broken=["reads resume late"])
+    assert not all_drills.spoilt(v)
+    for name, value in (("lost", 1), ("top_rung_s", -1.0), ("converged_s", -1.0)):
+        before = getattr(f, name)
+        setattr(f, name, value)
+        assert all_drills.spoilt(v), name
+        setattr(f, name, before)
+    assert all_drills.spoilt(Verdict(name="x", hypothesis="", passed=False)), "not carried to its end"
+    assert not all_drills.spoilt(could_not(DRILLS[0], 1, "needs root")), "nothing was done"
+
+
 def test_the_sum_of_drills_says_what_broke_and_what_could_not_run() -> None:
     b = books()
     assert b.fault

@@ -1,8 +1,8 @@
 """`holdfast drill NAME` and `holdfast drill --all`: one platform, one drill after the other, and what came of them.
 
 Drills share a platform, since each restores it and none begins before every region stands as high as before. A drill
-that breaks it (a promise broken, or a region that did not come back) ends it: the next one gets a fresh platform, so
-that one fault is not counted twice.
+that spoils it (something is lost, or a region did not come back) ends it: the next one gets a fresh platform, so that
+one fault is not counted twice.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ async def _run(
                     done.append(verdict)
                     say(f"drill {drill.name}: {told(verdict)}")
                     _write(pages, drills, drill, verdict, books)
-                    if verdict.ran and not verdict.passed and attach is None:
+                    if attach is None and spoilt(verdict):
                         break
         except Refused as e:  # no such platform can be had here
             if attach or not first.disk:
@@ -122,6 +122,12 @@ async def _stage(drill: Drill, seed: int, attach: Path | None, say: Say) -> Asyn
     disks = (drill.struck,) if drill.disk else ()
     async with Stage.attach(attach, seed, say) if attach else Stage.own(seed, say, disks=disks) as stage:
         yield stage
+
+
+def spoilt(verdict: Verdict) -> bool:
+    """Whether a drill left its platform in no state for another: something is lost, or is not as it was before."""
+    f = verdict.figures
+    return verdict.ran and (f is None or bool(f.lost) or f.top_rung_s < 0 or f.converged_s < 0)
 
 
 def told(verdict: Verdict) -> str:
