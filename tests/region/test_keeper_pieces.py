@@ -6,12 +6,17 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from holdfast.core.chain import Block, digest_of, seal
 from holdfast.core.classes import Class
+from holdfast.core.errors import Broken
 from holdfast.core.log.continuity import START, Key
 from holdfast.core.log.segments import pack
 from holdfast.region.keeper_files import PieceFiles
 from holdfast.region.keeper_pieces import found_pieces
+from holdfast.region.keeper_salvage import Salvage
+from holdfast.region.keeper_store import Copy, Store
 from holdfast.sim import keys
 from holdfast.sim.disk import SimDisk
 
@@ -70,3 +75,44 @@ def test_a_disk_forgets_what_was_not_settled(tmp_path: Path) -> None:
     disk.power_cut()
     assert files.part(Class.PERSONAL, piece.sha, 0, 6) == (b"HFSEG1", piece.size)
     assert not disk.exists(tmp_path / "loose")
+
+
+def test_one_flipped_bit_in_a_piece_costs_one_block(tmp_path: Path) -> None:
+    files, rows = PieceFiles(tmp_path / "blobs"), row_of(5)
+    piece = asyncio.run(files.write(Class.PERSONAL, 1, rows))
+    path = files.path(Class.PERSONAL, piece.sha)
+    data = bytearray(path.read_bytes())
+    data[data.index(rows[2]) + 80] ^= 4
+    path.write_bytes(data)
+    files.condemn(path)  # as the scrubber does before it looks for the blocks
+    copy = Copy(KEY, None, pieces=[piece])  # type: ignore[arg-type]  # nothing is written
+    salvage = Salvage(tmp_path / "nats", None, {"eu-west": keys.verifier(1, "eu-west")}, files)  # type: ignore[arg-type]
+    found = asyncio.run(salvage.find(copy, [(1, 4)], anew=False))
+    assert found == {n: rows[n - 1] for n in (1, 2, 4)}
+
+
+def test_a_keeper_whose_region_another_took_over_records_nothing_more(tmp_path: Path) -> None:
+    disk = SimDisk(Random(1))
+    first, second = (Store(None, tmp_path, lambda: 0.0, disk) for _ in range(2))  # type: ignore[arg-type]  # no streams
+
+    async def run() -> None:
+        first.claim("a")
+        await first.save_held()
+        second.claim("b")
+        with pytest.raises(Broken, match="taken over"):
+            await first.save_held()
+        await second.save_held()
+        held = disk.read(tmp_path / "held.json")
+        first.save_held_now(clean=True)
+        assert disk.read(tmp_path / "held.json") == held
+
+    asyncio.run(run())
+
+
+def test_a_full_disk_at_the_end_leaves_the_record_of_a_moment_ago(tmp_path: Path) -> None:
+    disk = SimDisk(Random(1))
+    store = Store(None, tmp_path, lambda: 0.0, disk)  # type: ignore[arg-type]  # no streams
+    asyncio.run(store.save_held())
+    held, disk.full = disk.read(tmp_path / "held.json"), True
+    store.save_held_now(clean=True)
+    assert disk.read(tmp_path / "held.json") == held
