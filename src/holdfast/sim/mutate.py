@@ -26,7 +26,7 @@ import holdfast
 
 SOURCE = Path(holdfast.__file__).parent
 TESTS = SOURCE.parent.parent / "tests"
-CPU_S = 150  # a mutant that takes longer never ends
+CPU_S = 100  # a mutant that takes longer never ends
 Change = Callable[[str], str]
 
 _EDGE: dict[type[ast.AST], type[ast.AST]] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
