@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from holdfast.core.errors import Refused
 
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="print one JSON object as the last line")]
-HEADS = ("trouble", "defences", "worst s", "end", "back after, s", "at the store", "regions hit", "by device")
+HEADS = ("trouble", "defences", "regions", "worst", "end", "back after, s", "at the store", "hit", "by device")
 EXIT_FAILED = 1
 
 
@@ -50,4 +50,4 @@ def row(o: dict[str, float | str]) -> tuple[object, ...]:
     """A row of the table as people read it."""
     back = "never" if o["recovered_s"] == -1 else f"{o['recovered_s']:.0f}"
     before, after = ([f"{o[name]:.3f}" for name in names] for names in (("worst", "end"), ("blast", "device")))
-    return (o["case"], o["defences"], *before, back, f"{o['amplification']:.2f}", *after)
+    return (o["case"], o["defences"], o["regions"], *before, back, f"{o['amplification']:.2f}", *after)

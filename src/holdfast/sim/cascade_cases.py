@@ -29,6 +29,7 @@ class Case:
     what: str
     lasts_s: float
     strikes: Callable[[World, float], None]
+    spreads: bool = False  # it begins somewhere: played on the whole platform. Others strike all regions alike
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -36,6 +37,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
     case: str
     defences: str
+    regions: int
     before: float  # good, before the trouble
     worst: float  # good, in the worst second
     end: float  # good, in the last TAIL_S
@@ -101,11 +103,11 @@ def _on(region: Any) -> None:
 
 
 CASES: tuple[Case, ...] = (
-    Case("lost", "a region is lost at the busy hour, for good", 0.0, lost),
+    Case("lost", "a region is lost at the busy hour, for good", 0.0, lost, spreads=True),
     Case("storm", "for 4 s no answer arrives anywhere; then all do again", 4.0, storm),
     Case("surge", "for 6 s everybody asks 2.5 times as much", 6.0, surge),
     Case("release", "a release takes 4 times the work; taken back by people after 12 s", 12.0, release),
-    Case("cold", "every third region loses power for 6 s and comes back with cold caches", 6.0, cold),
+    Case("cold", "every third region loses power for 6 s and comes back with cold caches", 6.0, cold, spreads=True),
 )
 
 
@@ -135,8 +137,9 @@ def figures(case: Case, defences: Defences, world: World, end_s: float) -> Outco
     recovered_s = 0.0 if not bad else bad[-1] + 1 - end_s
     asked = sum(s.asked for s in trouble)
     return Outcome(
-        case=case.name, defences=words(defences), before=_mean(world.seconds[2 : first - 1]),
-        worst=round(min(curve[first:]), 4), end=_mean(world.seconds[last - TAIL_S : last]),
+        case=case.name, defences=words(defences), regions=world.size.regions,
+        before=_mean(world.seconds[2 : first - 1]), worst=round(min(curve[first:]), 4),
+        end=_mean(world.seconds[last - TAIL_S : last]),
         device=round(sum(s.device for s in trouble) / asked, 4),
         recovered_s=NEVER_S if recovered_s > SEEN_S - TAIL_S else round(recovered_s, 1),
         amplification=round(sum(s.store for s in trouble) / max(1, sum(s.store_first for s in trouble)), 3),

@@ -1,7 +1,7 @@
 """The cascade table: every trouble with all defences, with none, and with each one missing.
 
-With all and with none on the whole platform; each single defence on a smaller one (`SMALL`), since its worth does not
-lie in how many regions there are and thirty runs take their time.
+Troubles that begin somewhere and spread are played on the whole platform, with all defences and with none. Those that
+strike all regions alike, and each single defence, are played on SMALL regions: forty runs take their time.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ import msgspec
 from holdfast.sim.cascade import Defences, Size
 from holdfast.sim.cascade_cases import ALL, CASES, NEVER_S, NONE, Case, Outcome, run, without
 
-SMALL = 40  # regions, for single defences
+SMALL = 40
 
 Say = Callable[[str], None]
 
@@ -26,8 +26,8 @@ def table(regions: int, seed: int, say: Say) -> dict[str, Any]:
         each.append(run(case, at, defences, seed))
         say(line(each[-1]))
     return {
-        "regions": regions, "regions_single": min(SMALL, regions), "clients": size.clients, "seed": seed,
-        "holds": holds(each), "each": [msgspec.to_builtins(o) for o in each],
+        "regions": regions, "clients": size.clients, "seed": seed, "holds": holds(each),
+        "each": [msgspec.to_builtins(o) for o in each],
     }  # fmt: skip
 
 
@@ -35,8 +35,8 @@ def plans(size: Size) -> Iterator[tuple[Case, Size, Defences]]:
     """What is played, in order."""
     small = replace(size, regions=min(SMALL, size.regions))
     for case in CASES:
-        yield case, size, ALL
-        yield case, size, NONE
+        yield case, size if case.spreads else small, ALL
+        yield case, size if case.spreads else small, NONE
         for name in Defences.names():
             yield case, small, without(name)
 
