@@ -354,7 +354,7 @@ class Client:
         """Settle on the best region. Only what a suspected one acknowledged last is said again, when it is suspected.
 
         One that is left in health carries what it has. Were all said again on the way home, a region that has power
-        again would be met by everybody's whole outbox at once (measured: 14 times the usual load).
+        again would be met by everybody's whole outbox at once.
         """
         if self.router.settle(self._now_s()):
             self.tell(Told("moved", self.router.active, self._now_s()))
