@@ -89,5 +89,39 @@ def test_touched_rows_answer_as_if_they_had_always_been_so(exact_max):
         np.testing.assert_allclose(scores, now[rows] @ user, atol=1e-5)
 
 
+@pytest.mark.parametrize("at", [0, 7, 30])
+def test_a_copy_made_while_videos_are_published_again_holds_each_once(at):
+    """A thread copies while the loop puts: here the loop has its turn just before the list `at` is copied."""
+    vectors, anew = _vectors(3000, 10), _vectors(3000, 11)
+    index = Index(16, exact_max=1000)
+    index.put(np.arange(2000), vectors[:2000])
+    lists = index._lists
+    moved = np.r_[np.arange(0, 2000, 3), np.arange(2000, 2300)]
+
+    class Turn:
+        left, real = at, lists.lock
+
+        def __enter__(self):
+            self.left -= 1
+            if self.left < 0:
+                lists.lock = self.real
+                for part in np.array_split(moved, 20):  # few at a time: a large part would make the lists anew
+                    index.put(part, anew[part])
+
+        def __exit__(self, *error):
+            pass
+
+    lists.lock = Turn()
+    now = index.copy()
+    assert index._lists is lists and lists.lock is Turn.real, "the loop had its turn"
+    for part in np.array_split(moved, 20):  # `Full.refresh` makes anew what came or changed
+        now.put(part, anew[part])
+    wanted = vectors[:2300].copy()
+    wanted[moved] = anew[moved]
+    np.testing.assert_array_equal(now.vectors(), wanted)
+    found, _ = now.search(anew[:1], 2300, [Eligible(np.ones(2300, bool), NONE)])[0]
+    assert sorted(found.tolist()) == list(range(2300))
+
+
 def test_an_empty_index_finds_nothing():
     assert Index(16).search(_vectors(1, 9), 10, [Eligible(np.ones(50, bool), NONE)])[0][0].size == 0

@@ -16,6 +16,7 @@ short looks into more of them, in the end into all.
 
 from collections.abc import Sequence
 from copy import copy
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -197,6 +198,7 @@ class _Lists:
         self.rows = [rows[part] for part in np.split(order, ends[:-1])]
         self.vectors = [vectors[part] for part in self.rows]
         self.size = np.diff(ends, prepend=0)
+        self.lock = Lock()  # held while a list changes or is copied: no longer than one row or one list takes
         for i, part in enumerate(self.rows):
             self.where[part, 0], self.where[part, 1] = i, np.arange(part.size)
 
@@ -208,9 +210,10 @@ class _Lists:
             if old == cell:
                 self.vectors[cell][place] = vector
                 continue
-            if old >= 0:
-                self._take_out(old, place)
-            self._add(cell, row, vector)
+            with self.lock:
+                if old >= 0:
+                    self._take_out(old, place)
+                self._add(cell, row, vector)
 
     def _take_out(self, cell: int, place: int) -> None:
         """The last of the list moves into the gap."""
@@ -239,10 +242,27 @@ class _Lists:
         return held
 
     def copy(self) -> "_Lists":
+        """Return lists of its own. A thread may ask while the loop puts: each row is then once in them or not at all,
+        and what was put meanwhile may have an old vector."""
         other = copy(self)
-        other.where, other.size = self.where.copy(), self.size.copy()
-        other.rows, other.vectors = [a.copy() for a in self.rows], [a.copy() for a in self.vectors]
+        other.size = self.size.copy()  # first: what is added meanwhile stands beyond it
+        held = [self._copied(i) for i in range(len(self.rows))]
+        other.rows, other.vectors = [rows for rows, _ in held], [vectors for _, vectors in held]
+        other.lock, other.where = Lock(), np.full_like(self.where, -1)
+        for i, (rows, size) in enumerate(zip(other.rows, other.size.tolist(), strict=True)):
+            other.where[rows[:size], 0], other.where[rows[:size], 1] = i, np.arange(size)
+        for i, (rows, size) in enumerate(zip(other.rows, other.size.tolist(), strict=True)):
+            here = (other.where[rows[:size], 0] == i) & (other.where[rows[:size], 1] == np.arange(size))
+            if not here.all():  # a row that moved meanwhile: it counts where it was found last
+                other.rows[i], other.vectors[i] = rows[:size][here], other.vectors[i][:size][here]
+                other.size[i] = here.sum()
+                other.where[other.rows[i], 1] = np.arange(other.rows[i].size)
         return other
+
+    def _copied(self, i: int) -> tuple[Array, Array]:
+        """A list's rows and their vectors, of one moment."""
+        with self.lock:
+            return self.rows[i].copy(), self.vectors[i].copy()
 
     def copy_to(self, held: Array) -> None:
         for rows, vectors, size in zip(self.rows, self.vectors, self.size.tolist(), strict=True):
