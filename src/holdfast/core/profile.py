@@ -101,7 +101,8 @@ class Profile:
         return counts
 
     def was_shown(self, row: int, stamp: int) -> bool:
-        """Say whether a slate of ours showed the viewer this item, as far as is known here, within SHOWN_FOR_US."""
+        """Say whether a slate of ours showed the viewer this item, as far as is known here, within SHOWN_FOR_US; or
+        longer ago, if it was met then: once shown and met it stays so, for as long as it is remembered as seen."""
         if self.seen.get(row, 0) & SHOWN:
             return True
         return any(
