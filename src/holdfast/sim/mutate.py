@@ -26,6 +26,7 @@ import holdfast
 
 SOURCE = Path(holdfast.__file__).parent
 TESTS = SOURCE.parent.parent / "tests"
+STORIES = [TESTS / "core" / "feed" / name for name in ("test_story.py", "test_formulas.py")]
 CPU_S = 100  # a mutant that takes longer never ends
 Change = Callable[[str], str]
 
@@ -198,14 +199,15 @@ def _by_worlds(seeds: Sequence[int]) -> str:
 
 
 def _by_tests(mutant: Mutant) -> str:
-    """Run the tests of the module, then those beside it; return what failed."""
+    """Run the tests of the module, those that tell the whole feed in numbers, and those beside it; say what failed."""
     import pytest
 
     parts = mutant.module.split(".")[1:]
     beside = TESTS.joinpath(*parts[:-1])
     first = beside / f"test_{parts[-1]}.py"
-    for paths in ([first], sorted(beside.glob("test_*.py"))):
+    near = sorted(beside.glob("test_*.py"))
+    for what, paths in ((first.name, [first]), ("of the story", STORIES), (f"in {beside.name}", near)):
         there = [str(p) for p in paths if p.exists()]
         if there and pytest.main(["-q", "-x", "-p", "no:cacheprovider", *there]) not in (0, 5):
-            return "tests " + (first.name if paths == [first] else f"in {'/'.join(parts[:-1])}")
+            return f"tests {what}"
     return ""
