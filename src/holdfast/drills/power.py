@@ -45,7 +45,7 @@ from holdfast.region.supervisor import Supervisor
 ITEMS = 1500
 CLIPS = 3  # published before each cut
 DIE_S = 30.0
-SETTLE_S = 60.0  # regions read their logs, fold and verify within this
+SETTLE_S = 180.0  # regions read their logs, fold, carry and verify within this, on a machine that has other work too
 OUTBOX_S = 60.0
 BUSY_S = 60.0  # a region may be too busy for our questions for so long
 LOOK_S = 0.3
