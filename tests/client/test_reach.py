@@ -131,7 +131,7 @@ def test_a_refusal_is_the_callers_and_asks_nobody_else() -> None:
 
 def test_when_all_fail_or_the_deadline_passes_it_is_degraded() -> None:
     assert isinstance(race({"us-east": gone, "us-west": gone})[0], Degraded)
-    answer, _, suspected, took_s = race({"us-east": silent, "us-west": silent}, deadline_s=1.2)
+    answer, _, suspected, took_s = race({"us-east": silent, "us-west": silent}, deadline_s=3.0)  # a pause is no flaw
     assert isinstance(answer, Degraded) and took_s < 5.0 * SLOW and suspected == ["us-east", "us-west"]
 
 
