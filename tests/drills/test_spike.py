@@ -10,7 +10,7 @@ WELL = {
     "spike_write_ok": 0.999, "spike_low_ok": 0.1, "spike_low_per_s": 250.0, "spike_feed_p99_ms": 90.0,
     "calm_feed_p99_ms": 30.0, "spike_normal_s": 1.0, "overload_offered_per_s": 400.0, "overload_goodput_per_s": 95.0,
     "goodput": 0.95, "overload_write_ok": 0.9, "overload_normal_s": 2.0, "retry_amplification": 1.05, "refused": {},
-    "limit": 20,
+    "limit": 20, "late_ms_p99": 3.0,
 }  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def test_normal_is_when_the_last_late_answer_of_people_has_come() -> None:
     ("spike_feed_ok", 0.998, "feeds in the spike"), ("spike_write_ok", 0.99, "writes in the spike"),
     ("goodput", 0.89, "goodput"), ("spike_normal_s", 10.1, "normal after the spike"),
     ("overload_normal_s", 11.0, "normal after the overload"), ("retry_amplification", 1.2, "retries"),
+    ("late_ms_p99", 500.0, "the generator was late: this is no verdict"),
 ])  # fmt: skip
 def test_each_promise_is_judged(figure: str, value: float, broken: str) -> None:
     assert Verdict(**WELL).broken() == []

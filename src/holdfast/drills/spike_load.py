@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import msgspec
-
 from holdfast.core.health.backoff import delay_s
 from holdfast.core.health.budget import Budget
 from holdfast.drills.bench_region import JSON, Http, Running
@@ -32,6 +30,7 @@ class Asked:
     took_s: float = -1.0
     status: int = 0
     attempts: int = 0
+    late_s: float = 0.0  # by which it was sent after it was due: the generator's doing
 
     @property
     def well(self) -> bool:
@@ -69,6 +68,7 @@ class Traffic:
             if (ahead_s := due_s - time.monotonic()) > 0:
                 await asyncio.sleep(ahead_s)
             asked = Asked(kind, due_s)
+            asked.late_s = time.monotonic() - due_s
             self.book.append(asked)
             task = asyncio.create_task(self._ask(asked, make()))
             self._flying.add(task)
@@ -138,8 +138,3 @@ class Traffic:
         """Hang up all free lines."""
         for http in self._free:
             http.close()
-
-
-def feed_body(seen: list[str]) -> bytes:
-    """A feed request of ten, in JSON."""
-    return msgspec.json.encode({"n": 10, "request": f"spike-{random.getrandbits(48):x}", "seen": seen})
