@@ -9,22 +9,17 @@ every chain that both may hold; writing goes on meanwhile, so that is as level a
 """
 
 import asyncio
-import shutil
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from holdfast.adapters import system
-from holdfast.adapters.home import Home
-from holdfast.client import Calls, Client, Place
+from holdfast.client import Calls, Client
 from holdfast.core.asks import Have
 from holdfast.core.errors import Degraded
-from holdfast.core.topology import DEFAULT, Topology, resolve
-from holdfast.drills.kill import NEVER_S, Say
-from holdfast.region.supervisor import Supervisor
+from holdfast.core.topology import Topology
+from holdfast.drills.drill_stage import Say, Stage
+from holdfast.drills.verdict import NEVER_S
 
 WRITER, AWAY = "us-east", "us-west"
 WRITES_PER_S = 100
@@ -52,14 +47,11 @@ def run(seconds: float, say: Say) -> dict[str, Any]:
 
 
 async def _run(seconds: float, say: Say) -> Verdict:
-    root = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
-    top = resolve(DEFAULT, system.free_base(DEFAULT.host, 60))
-    places = [Place(r.name, r.jurisdiction, r.url) for r in top.regions]
-    try:
-        async with Supervisor(Home(root), top, roles=("log", "keeper", "node")) as s, Calls() as calls:
-            say(f"three regions start, {top.rtt_ms:.0f} ms apart")
-            await s.start()
-            async with Client(places, top.region(WRITER).jurisdiction, prefer=WRITER, calls=calls) as client:
+    async with Stage.own(1, say, roles=("log", "keeper", "node"), items=0) as stage:
+        s, top, calls = stage.running(), stage.top, stage.calls
+        law = top.region(WRITER).jurisdiction
+        with stage.marked("away"):
+            async with Client(stage.places(), law, prefer=WRITER, calls=calls) as client:
                 writing = asyncio.create_task(_write(client))
                 await asyncio.sleep(WARM_S)
                 say(f"{AWAY} is away for {seconds:.0f} s")
@@ -71,8 +63,6 @@ async def _run(seconds: float, say: Say) -> Verdict:
                 writing.cancel()
                 await asyncio.gather(writing, return_exceptions=True)
                 return verdict
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 async def _write(client: Client) -> None:

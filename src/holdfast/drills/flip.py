@@ -9,24 +9,21 @@ none is missing. *Exact*: the blocks that cannot be read are the blocks declared
 """
 
 import asyncio
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from holdfast.adapters import system
 from holdfast.adapters.home import Home
 from holdfast.adapters.log import LogClient
-from holdfast.client import Calls, Client, Place
+from holdfast.client import Client
 from holdfast.core.asks import Ranges
 from holdfast.core.classes import Class, parse_chain
 from holdfast.core.errors import Degraded
 from holdfast.core.log.ranges import count, minus, normal
-from holdfast.core.topology import DEFAULT, resolve
-from holdfast.drills.kill import NEVER_S, Say
+from holdfast.drills.drill_stage import Say, Stage
+from holdfast.drills.verdict import NEVER_S
 from holdfast.region.supervisor import Supervisor
 
 WRITES_PER_S = 100
@@ -57,16 +54,11 @@ def run(seconds: float, say: Say) -> dict[str, Any]:
 
 
 async def _run(seconds: float, say: Say) -> dict[str, Any]:
-    root = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
-    top = resolve(DEFAULT, system.free_base(DEFAULT.host, 60))
-    places = [Place(r.name, r.jurisdiction, r.url) for r in top.regions]
-    home = Home(root)
-    try:
-        async with Supervisor(home, top, roles=("log", "keeper", "node")) as s, Calls() as calls:
-            say(f"three regions start, {top.rtt_ms:.0f} ms apart")
-            await s.start()
-            us = Client(places, "US", prefer="us-east", calls=calls)
-            eu = Client(places, "EU", prefer="eu-west", calls=calls)
+    async with Stage.own(1, say, roles=("log", "keeper", "node"), items=0) as stage:
+        s, home = stage.running(), stage.home
+        with stage.marked("flip"):
+            us = Client(stage.places(), "US", prefer="us-east", calls=stage.calls)
+            eu = Client(stage.places(), "EU", prefer="eu-west", calls=stage.calls)
             async with us, eu:
                 say(f"two viewers write for {seconds:.0f} s")
                 await asyncio.gather(_write(us, seconds), _write(eu, seconds))
@@ -74,8 +66,6 @@ async def _run(seconds: float, say: Say) -> dict[str, Any]:
             verdicts = [await _flip(s, home, region, say) for region in ("us-east", "eu-west")]
             whole = verdicts[0].blocks_lost == 0
             return {"passed": whole and all(v.passed for v in verdicts), **{v.region: v for v in verdicts}}
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 async def _write(client: Client, seconds: float) -> None:

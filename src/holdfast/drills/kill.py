@@ -11,34 +11,26 @@ is spared. Everything is real and runs on this machine, in a directory of its ow
 
 import asyncio
 import shutil
-import tempfile
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from holdfast.adapters import apikeys, system
-from holdfast.adapters.home import Home
-from holdfast.client import Calls, Place
 from holdfast.core.errors import Degraded
 from holdfast.core.merge import IntervalSet
-from holdfast.core.topology import DEFAULT, Topology, resolve
-from holdfast.drills.load import Witness, living, put_items
+from holdfast.core.topology import Topology
+from holdfast.drills.drill_stage import Say, Stage
+from holdfast.drills.load import Witness, living
+from holdfast.drills.verdict import NEVER_S
 from holdfast.region.supervisor import Supervisor
 
 LOST, SPARE = "us-east", "us-west"
-ITEMS = 3000  # more than any client watches in the run, so that no repeat is excusable
 WARM_S = 8.0
 AFTER_CUT_S = 8.0
 SETTLE_S = 20.0  # outboxes flush and folds catch up within this
 RESTORE_S = 90.0
 FROM_SUSPICION_S, FROM_CUT_S = 1.0, 2.0  # the promises
-NEVER_S = 99.0  # stands for "not while we looked"
-
-Say = Callable[[str], None]
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -82,26 +74,15 @@ def run(modes: list[str], clients: int, seconds: float, say: Say) -> dict[str, A
 
 
 async def _one(mode: str, clients: int, seconds: float, say: Say) -> Verdict:
-    root = Path(tempfile.mkdtemp(prefix="holdfast-drill-"))
-    top = resolve(DEFAULT, system.free_base(DEFAULT.host, 60))
-    try:
-        async with Supervisor(Home(root), top) as s, Calls() as calls:
-            return await _drill(s, top, calls, mode, clients, seconds, say)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+    async with Stage.own(1, say) as stage:
+        with stage.marked("kill"):
+            return await _drill(stage, mode, clients, seconds, say)
 
 
-async def _drill(
-    s: Supervisor, top: Topology, calls: Calls, mode: str, clients: int, seconds: float, say: Say
-) -> Verdict:
-    say(f"{mode}: three regions start, {top.rtt_ms:.0f} ms apart")
-    await s.start()
+async def _drill(stage: Stage, mode: str, clients: int, seconds: float, say: Say) -> Verdict:
+    s, top = stage.running(), stage.top
     law = top.region(LOST).jurisdiction
-    places = [Place(r.name, r.jurisdiction, r.url) for r in top.regions]
-    key = apikeys.make(s.home, "drill", ("items",))
-    await asyncio.sleep(apikeys.RELOAD_S + 0.1)
-    await put_items(places, law, key, ITEMS, calls)
-    crowd = [Witness(places, law, LOST, calls) for _ in range(clients)]
+    crowd = [Witness(stage.places(), law, LOST, stage.calls) for _ in range(clients)]
     async with AsyncExitStack() as stack:
         for witness in crowd:
             await stack.enter_async_context(witness.client)

@@ -32,10 +32,10 @@ from holdfast.core.errors import Degraded
 from holdfast.core.log.ranges import count
 from holdfast.core.topology import DEFAULT, resolve
 from holdfast.drills import clips
+from holdfast.drills.drill_stage import Say
 from holdfast.drills.fuse import PowerDisk
 from holdfast.drills.fuse_disk import Cut
 from holdfast.drills.fuse_wire import cannot_mount
-from holdfast.drills.kill import Say
 from holdfast.drills.load import Witness, living, put_items
 from holdfast.drills.power_books import QuietCalls, UploadBook, clips_missing
 from holdfast.drills.verdict import Event, Verdict
