@@ -9,6 +9,7 @@ from holdfast.sim.cascade_cases import CASES, NEVER_S, SEEN_S, TROUBLE_S
 
 CURVES, DEFENCES = "cascade.svg", "defences.svg"
 WITHOUT = "#B3402A"
+NEARLY = 0.94
 MEASURES = (
     ("end", "goodput at the end"),
     ("recovered_s", "seconds until it is back (top: never)"),
@@ -55,11 +56,13 @@ def _curves(pyplot: Any, result: dict[str, Any]) -> Any:
     for axis, case in zip(axes, CASES, strict=True):
         _plain(axis, case.what)
         axis.axvspan(TROUBLE_S, TROUBLE_S + max(case.lasts_s, 0.2), color=LINE)
+        least = 1.0
         for defences, colour, dash, words in (("none", WITHOUT, (0, (4, 2)), "without"), ("all", KELP, "-", "with")):
             curve = next(o["curve"] for o in result["each"] if (o["case"], o["defences"]) == (case.name, defences))
             axis.plot(range(len(curve)), curve, color=colour, linestyle=dash, linewidth=2 if words == "with" else 1.4)
+            least = min(least, *curve)
             axis.text(len(curve) - 0.5, curve[-1], words, color=colour, va="center")
-        axis.set_ylim(-0.05, 1.08)
+        axis.set_ylim(*((-0.05, 1.08) if least < NEARLY else (NEARLY, 1.01)))  # what hits few is seen from near
         axis.set_xlim(0, TROUBLE_S + case.lasts_s + SEEN_S + 3)
     axes[0].set_ylabel("answered in time", color=QUIET)
     axes[-1].set_xlabel("seconds; the trouble is shaded", color=QUIET)

@@ -106,8 +106,8 @@ CASES: tuple[Case, ...] = (
     Case("lost", "a region is lost at the busy hour, for good", 0.0, lost, spreads=True),
     Case("storm", "for 4 s no answer arrives anywhere; then all do again", 4.0, storm),
     Case("surge", "for 6 s everybody asks 2.5 times as much", 6.0, surge),
-    Case("release", "a release takes 4 times the work; taken back by people after 12 s", 12.0, release),
-    Case("cold", "every third region loses power for 6 s and comes back with cold caches", 6.0, cold, spreads=True),
+    Case("release", "a release takes 4 times the work; people need 12 s", 12.0, release),
+    Case("cold", "a third of regions: no power for 6 s, then cold", 6.0, cold, spreads=True),
 )
 
 
