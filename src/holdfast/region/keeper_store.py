@@ -124,6 +124,7 @@ class Store:
 
     def _confirm(self, copy: Copy, link: Link, message: bytes) -> None:
         assert link.n == copy.end.n + 1, f"{copy.key}: {link.n} after {copy.end.n}"
+        self._check_owner()  # else a successor, which read the stream before this block, would not know what we promise
         copy.end = link
         copy.tail_bytes += len(message)
         copy.remember(link.n, message, self.now_s())
@@ -252,8 +253,11 @@ class Store:
         self._disk.write(self._owner_path, self._owner)
 
     def _check_owner(self) -> None:
-        if self._owner and self._disk.read(self._owner_path) != self._owner:
-            raise Broken("another keeper of this region has taken over")
+        try:
+            if self._owner and self._disk.read(self._owner_path) != self._owner:
+                raise Broken("another keeper of this region has taken over")
+        except OSError as e:
+            raise Broken(f"{self._owner_path} cannot be read: {e}") from e
 
     async def save_held(self) -> None:
         """Fsync the record of watermarks now. Raises Degraded if the disk refuses, Broken if it is another's by now."""
