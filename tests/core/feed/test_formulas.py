@@ -91,8 +91,10 @@ def test_the_shelf_leaves_out_what_is_ruled_away_hidden_or_kept_out_by_a_rule() 
     stage = Stage(4)
     stage.rule("clip-1", "remove")
     stage.hide("v", "clip-2")
-    shelf = ("clip-0", "clip-1", "clip-2", "clip-3", "unheard-of")
-    assert items(stage.ask(rung=Rung.SHELF, shelf=shelf)) == ["clip-0", "clip-3", "unheard-of"]
+    stage.view("w", "mentioned")  # named by a deed, not published here yet
+    stage.rule("condemned", "remove")  # ruled on, not published here yet
+    shelf = ("clip-0", "clip-1", "clip-2", "clip-3", "unheard-of", "mentioned", "condemned")
+    assert items(stage.ask(rung=Rung.SHELF, shelf=shelf)) == ["clip-0", "clip-3", "unheard-of", "mentioned"]
     kept_out = Rules(no_tags=["theme-0"])  # of the unheard-of nobody knows its tags: kept out as well
     assert items(stage.ask(rung=Rung.SHELF, shelf=shelf, rules=kept_out)) == ["clip-3"]
 

@@ -145,6 +145,14 @@ def story() -> dict[str, Any]:
     urges = [[c.items.all[r], float(u)] for r, u in zip(plan.rows, plan.urge_of(plan.rows), strict=True)]
     out["debuts"] = [float(plan.share), float(plan.level), float(plan.usual), urges]
     rows = np.arange(c.n)
+    columns = ("views", "long_views", "likes", "comments", "shown_views", "shown_long", "shown_likes", "qualified",
+               "debut_shown", "debut_long", "debut_hidden", "foreign_views", "foreign_long", "foreign_likes", "verdict",
+               "warm_views", "warm_long", "warm_likes")  # fmt: skip
+    out["columns"] = {name: getattr(c, name)[: c.n].tolist() for name in columns}
+    out["profiles"] = {
+        name: [len(p.seen), sorted(p.hidden), sorted(p.likes), len(p.events), len(p.aside), p.said()]
+        for name, p in sorted(world.profiles.items()) if name.startswith("anna")
+    }
     out["reception"] = [float(x) for x in debut.reception(rows, c, plan.usual)]
     query = Query("anna-0", FeedRequest(n=5))
 
