@@ -200,6 +200,8 @@ def test_what_no_region_holds_is_counted_and_what_one_lacks_is_told_apart() -> N
         router = SimpleNamespace(permitted=lambda: PLACES[:2])
 
         async def held(self, region: str) -> list[tuple[int, int]]:
+            if region not in held:
+                raise Degraded("dark")
             return held[region]
 
     witness = SimpleNamespace(client=Says(), record=Record())
@@ -212,6 +214,11 @@ def test_what_no_region_holds_is_counted_and_what_one_lacks_is_told_apart() -> N
     assert asyncio.run(watch.missing()) == 1, "6"
     assert asyncio.run(watch.missing(safe=True)) == 1
     assert asyncio.run(watch.missing(everywhere=True)) == 3, "5, 6 and 7"
+    del held["us-west"]
+    assert asyncio.run(watch.missing()) == 2 and asyncio.run(watch.missing(everywhere=True)) == 7
+    held.clear()
+    with pytest.raises(Degraded, match="says what it holds"):
+        asyncio.run(watch.missing())
 
 
 def test_union_of_intervals() -> None:

@@ -9,7 +9,7 @@ operator would have seen, and the first of them after a fault is when the platfo
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from holdfast.drills.load import Witness, living
 
 PROBE_EVERY_S = 0.5
 LAG_ALARM_S = 2.0  # between regions 70 ms apart, something is wrong
-AUDIT_PATIENCE_S = 5.0
+AUDIT_PATIENCE_S, AUDIT_TRIES = 10.0, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +123,21 @@ class Watch:
 
     async def _absent(self, witness: Witness, safe: bool, everywhere: bool) -> int:
         wanted = witness.record.safe if safe else witness.record.acknowledged
-        each: list[list[tuple[int, int]]] = []
-        for place in witness.client.router.permitted():
-            try:
-                async with asyncio.timeout(AUDIT_PATIENCE_S):
-                    each.append(await witness.client.held(place.name))
-            except (Degraded, Refused, TimeoutError):
-                each.append([])
+        names = [place.name for place in witness.client.router.permitted()]
+        answers = [await self._held(witness, name, AUDIT_TRIES if not everywhere else 1) for name in names]
+        if not any(answer is not None for answer in answers) and not everywhere:
+            raise Degraded(f"none of {', '.join(names)} says what it holds")  # nobody to ask is no evidence of a loss
+        each = [answer or [] for answer in answers]
         sets = [union(held) for held in each] if everywhere else [union([p for held in each for p in held])]
         return sum(any(n not in held for held in sets) for a, b in wanted.pairs() for n in range(a, b + 1))
+
+    async def _held(self, witness: Witness, region: str, tries: int) -> list[tuple[int, int]] | None:
+        """What a region holds of a witness, None if it does not say so."""
+        for _ in range(tries):
+            with suppress(Degraded, Refused, TimeoutError):
+                async with asyncio.timeout(AUDIT_PATIENCE_S):
+                    return await witness.client.held(region)
+        return None
 
 
 def _better(text: str, before: set[str]) -> bool:
