@@ -156,3 +156,13 @@ def test_what_a_region_lost_from_the_end_of_an_epoch_is_said_again() -> None:
         box.put(1, b"")
         box.acknowledge([1], Ack("personal/us-east", "old", 7, at_s=0.0))
         assert box.forgotten(behind, by, after_s) == again == box.waits(), by
+
+
+def test_what_a_region_said_of_an_entry_is_void_once_it_does_not_hold_it_itself() -> None:
+    """So the entry counts as taken by nobody, and a stamp that was ahead may be given anew (simulator, seed 56)."""
+    behind = {"personal/us-east": {"old": 6}}
+    for by, after_s, left in (("us-east", DOUBT_S, 0), ("us-west", LAG_S, 1)):
+        box = Outbox()
+        box.put(1, b"")
+        box.acknowledge([1], Ack("personal/us-east", "old", 7, at_s=0.0))
+        assert box.forgotten(behind, by, after_s) == 1 and len(box.kept[1].acks) == left, by

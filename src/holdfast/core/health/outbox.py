@@ -109,17 +109,20 @@ class Outbox:
     def forgotten(self, held: Watermark, by: str, now_s: float) -> int:
         """Let wait again what `by` does not hold long after it was acknowledged; return how many.
 
-        The region itself knows after DOUBT_S: its disk is new, or is an older one from a backup. Another region may
-        merely be behind; after LAG_S the entry is said there as well.
+        The region itself knows after DOUBT_S: its disk is new, or is an older one from a backup, and what it said of
+        this entry is void. Another region may merely be behind; after LAG_S the entry is said there as well.
         """
         again = 0
         for kept in self.kept.values():
             ack = kept.acks[-1] if kept.acks and not kept.waiting else None
-            if ack is None or now_s - ack.at_s < (DOUBT_S if parse_chain(ack.chain)[1] == by else LAG_S):
+            own = ack is not None and parse_chain(ack.chain)[1] == by
+            if ack is None or now_s - ack.at_s < (DOUBT_S if own else LAG_S):
                 continue
             if held.get(ack.chain) and held[ack.chain].get(ack.epoch, 0) < ack.n:
                 again += 1
                 kept.waiting = True
+                if own:  # so that a stamp which no region takes any more may be given anew (`Client._refused`)
+                    kept.acks.pop()
         return again
 
     def let_go(self, safe: Watermark, held: Watermark, by: str, now_s: float) -> list[int]:
