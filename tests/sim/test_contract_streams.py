@@ -17,6 +17,7 @@ from holdfast.adapters.log_streams import Streams, stream_name
 from holdfast.core.errors import Broken, Degraded
 from holdfast.core.log.continuity import Key
 from holdfast.core.topology import Region, Topology, resolve
+from holdfast.sim.jetstream import FILE_ROWS
 from holdfast.sim.loop import SimLoop
 from holdfast.sim.network import Network
 from holdfast.sim.server import Connection, LogServer
@@ -174,13 +175,13 @@ def flip_on_the_stand_in(n: int) -> list[int]:
         await asyncio.sleep(1)
         streams = Streams(wire)  # type: ignore[arg-type]
         await streams.create(KEY)
-        for k in range(1, 11):
+        for k in range(1, FILE_ROWS):
             await streams.publish(KEY, k, b"block %d" % k, str(k))
         server.streams.all[stream_name(KEY)].flip(n, Random(4))
         server.stop()
         server.start()
         await asyncio.sleep(1)
-        return [k for k, _ in await streams.read(KEY, 1, 10)]
+        return [k for k, _ in await streams.read(KEY, 1, FILE_ROWS - 1)]
 
     try:
         return loop.run_until_complete(run())
@@ -195,7 +196,7 @@ def test_a_flipped_bit_cuts_the_file_off_there_in_both(tmp_path: Path) -> None:
             client = await w.client("eu-west")
             streams = Streams(client.wire)
             await streams.create(KEY)
-            for k in range(1, 11):
+            for k in range(1, FILE_ROWS):  # what lies in the first file of the stand-in, and of the real one
                 await streams.publish(KEY, k, b"block %d" % k, str(k))
             await client.close()
             w.kill_nats("eu-west")
@@ -208,7 +209,7 @@ def test_a_flipped_bit_cuts_the_file_off_there_in_both(tmp_path: Path) -> None:
             async with asyncio.timeout(30):
                 while True:
                     try:
-                        return [k for k, _ in await Streams(client.wire).read(KEY, 1, 10)]
+                        return [k for k, _ in await Streams(client.wire).read(KEY, 1, FILE_ROWS - 1)]
                     except Degraded:
                         await asyncio.sleep(0.05)
                     finally:
