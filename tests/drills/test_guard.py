@@ -39,9 +39,13 @@ def test_bad_networks_do_not_pass_and_one_let_past_the_gate_is_under_trial_by_an
     heard: list[str] = []
     take = school.world._takes[SlateServed]
     school.world._takes[SlateServed] = lambda e: (heard.append(e.release), take(e))
-    hour.passes(120)
-    share = sum(release == sha for release in heard) / len(heard)
-    assert 0 < share < 0.5  # a canary is a share of viewers, and no network beside it serves them all
+    names = [f"viewer-{k}" for k in range(400)]
+    trying = [n for n in names if school.line.chosen(n) == sha]
+    assert 15 < len(trying) < 100, "a canary is a share of viewers: an eighth"
+    asked = max((seat.memory.request(5, "x", school.now_us) for seat in hour.seats), key=lambda r: len(r.context))
+    for name in (trying[0], next(n for n in names if n not in trying)):
+        school.serve("here", name, asked)
+    assert heard[0] == sha != heard[1], "and no network beside it serves them all"
     assert all(isinstance(step, Rollout) for step in school.rollouts)
     school.end_trial("the test is over")
 
