@@ -9,9 +9,10 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from holdfast.client import Calls, Client, Place, Team, Told
 from holdfast.core.errors import Degraded, Refused
@@ -173,15 +174,20 @@ class Witness:
 
 
 @asynccontextmanager
-async def living(crowd: Sequence[Witness]) -> AsyncIterator[None]:
-    """Let all witnesses live for the length of the block."""
-    tasks = [asyncio.create_task(w.live()) for w in crowd]
+async def at_work(works: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Have these run for the length of the block."""
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def living(crowd: Sequence[Witness]) -> AbstractAsyncContextManager[None]:
+    """Let all witnesses live for the length of the block."""
+    return at_work(w.live() for w in crowd)
 
 
 async def put_items(places: Sequence[Place], jurisdiction: str, key: str, count: int, calls: Calls) -> None:

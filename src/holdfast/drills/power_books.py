@@ -10,13 +10,14 @@ import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 from holdfast.adapters.aio.calls import Calls
 from holdfast.adapters.aio.tus import Tus
 from holdfast.core.errors import Degraded, Refused
+from holdfast.drills.load import at_work
 
 UPLOAD_BYTES, PIECE_BYTES, PIECE_EVERY_S = 4_000_000, 50_000, 0.1
 READ_S = 10.0
@@ -54,16 +55,9 @@ class UploadBook:
                     await asyncio.sleep(PIECE_EVERY_S)
             await asyncio.sleep(PIECE_EVERY_S)
 
-    @asynccontextmanager
-    async def sending(self) -> AsyncIterator[None]:
+    def sending(self) -> AbstractAsyncContextManager[None]:
         """Send for the length of the block."""
-        tasks = [asyncio.create_task(self._send(url)) for url in self._urls]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return at_work(self._send(url) for url in self._urls)
 
     async def missing(self) -> int:
         """Bytes that were acknowledged and are not there; an announcement that is gone counts one more."""

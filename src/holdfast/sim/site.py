@@ -60,9 +60,12 @@ class Image:
 
 
 class Site:
-    """A region. `sites`: all of them, by name."""
+    """A region. `sites`: all of them, by name. `make_node`: what starts as its node."""
 
-    def __init__(self, seed: int, region: str, top: Topology, network: Network, sites: "dict[str, Site]") -> None:
+    def __init__(
+        self, seed: int, region: str, top: Topology, network: Network, sites: "dict[str, Site]",
+        make_node: "Callable[[Site], Node]",
+    ) -> None:  # fmt: skip
         self.region, self.top, self.network, self.sites = region, top, network, sites
         self.loop, self.trace = network.loop, network.trace
         self.chance = Random(f"{seed}/{region}")
@@ -79,9 +82,9 @@ class Site:
         self.ends = 0  # how often a keeper ended by itself
         self.node: Node | None = None
         self.node_process = Process(f"{region}/node")
-        self.make_node: Callable[[Site], Node] = lambda _site: (_ for _ in ()).throw(NotImplementedError)
         self.shelf: list[SlateItem] = []  # the signed shelf on this disk
         self.boots = 0
+        self._make_node = make_node
         self._stop: asyncio.Event | None = None
         self._sign = keys.signer(seed, region)
         self._verifiers = {r.name: keys.verifier(seed, r.name) for r in top.regions}
@@ -145,7 +148,7 @@ class Site:
         self.loop.spawn(self.node_process, self._serve(self.node_process))
 
     async def _serve(self, process: Process) -> None:
-        self.node = self.make_node(self)
+        self.node = self._make_node(self)
         try:
             await self.node.run()
         except* Broken as e:

@@ -17,6 +17,7 @@ from holdfast.sim.faults import Hand
 from holdfast.sim.ledger import Ledger
 from holdfast.sim.loop import Process, SimLoop
 from holdfast.sim.network import Network
+from holdfast.sim.node import Node
 from holdfast.sim.plan import Plan, plan
 from holdfast.sim.site import Site
 from holdfast.sim.studio import Studio, judged_node
@@ -58,11 +59,14 @@ class World:
         self.breaches: list[str] = []
         self.sites: dict[str, Site] = {}
         self.judge = checks.Judge(self)
+
+        def make_node(site: Site) -> Node:
+            return judged_node(site, self.breaches)
+
         for r in made.top.regions:
-            site = self.sites[r.name] = Site(seed, r.name, made.top, self.network, self.sites)
+            site = self.sites[r.name] = Site(seed, r.name, made.top, self.network, self.sites, make_node)
             site.server.on_stored = self.ledger.stored
             site.disk.strict = made.strict_disk
-            site.make_node = lambda s: judged_node(s, self.breaches)
         self.places = [Place(r.name, r.jurisdiction, f"sim://{r.name}") for r in made.top.regions]
         self.viewers: list[Viewer] = []
         self.studio = Studio(self.sites, self.chance, self.trace)
